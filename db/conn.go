@@ -1,0 +1,278 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/pgdialect"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// Conn is the connection of one scope to one alias: Django's connection object. It
+// is opened by its first statement. It is a bun.IDB, and may be shared by the
+// goroutines of its scope: their statements wait for each other.
+type Conn struct {
+	scope    *Scope
+	database *database
+	alias    string
+	err      error // why no statement can ever run
+
+	mu        sync.Mutex // guards the rest
+	lease     *pool.Lease
+	uses      int           // statements, rows and transactions that need the lease
+	acquiring bool          // one goroutine acquires for all
+	acquired  chan struct{} // made by who waits for it
+	ended     bool
+	log       ring
+}
+
+var _ bun.IDB = (*Conn)(nil)
+
+// From returns the connection of ctx' scope to the default alias: Django's
+// connection. It is never nil; statements fail with [ErrNoScope] when ctx belongs
+// to no scope.
+func From(ctx context.Context) *Conn { return Using(ctx, DefaultAlias) }
+
+// Using is [From] for any alias: Django's connections[alias]. Statements fail with
+// an *[UnknownAliasError] when it does not exist.
+func Using(ctx context.Context, alias string) *Conn {
+	sc := scopeOf(ctx)
+	if sc == nil {
+		return brokenConn(alias, ErrNoScope)
+	}
+	return sc.conn(alias)
+}
+
+// brokenConn is a connection whose every statement fails. Its builders need some
+// dialect and a database that is never asked.
+func brokenConn(alias string, err error) *Conn {
+	refusing := sql.OpenDB(refusal{})
+	if cerr := refusing.Close(); cerr != nil { // it never dials: this only ends its goroutine
+		err = fmt.Errorf("%w; %w", err, cerr)
+	}
+	return &Conn{alias: alias, err: err, database: &database{alias: alias, builder: bun.NewDB(refusing, pgdialect.New())}}
+}
+
+// Alias returns the alias.
+func (c *Conn) Alias() string { return c.alias }
+
+// String names engine and alias.
+func (c *Conn) String() string {
+	return fmt.Sprintf("db.Conn engine=%q alias=%q", c.database.settings.Engine, c.alias)
+}
+
+// Dialect returns the SQL dialect.
+func (c *Conn) Dialect() schema.Dialect { return c.database.builder.Dialect() }
+
+// EnsureConnection leases a connection now, instead of at the first statement.
+func (c *Conn) EnsureConnection(ctx context.Context) error {
+	l, err := c.hold(ctx, pool.Here(1))
+	if err != nil {
+		return err
+	}
+	c.Ended(l)
+	return nil
+}
+
+// IsUsable reports whether the connection answers a ping. One that is not open is
+// not usable.
+func (c *Conn) IsUsable(ctx context.Context) bool {
+	c.mu.Lock()
+	l := c.lease
+	c.mu.Unlock()
+	return l != nil && l.Ping(ctx, pool.Here(1)) == nil
+}
+
+// InAtomicBlock reports whether a transaction is open.
+func (c *Conn) InAtomicBlock() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lease != nil && c.lease.InTransaction()
+}
+
+// Close gives the connection back and closes its socket, whatever its age. The
+// next statement opens another. Inside a transaction it returns
+// [ErrInAtomicBlock], and nothing has changed; Django loses the block.
+func (c *Conn) Close() error {
+	if err := c.inBlock(); err != nil {
+		return err
+	}
+	c.release("closed", pool.Here(1), true)
+	return nil
+}
+
+// Queries returns a copy of the last statements of this scope, the oldest first;
+// nil unless debugging. Django's connection.queries.
+func (c *Conn) Queries() []Query {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.log.all()
+}
+
+// hold returns the lease for one use, acquiring it if there is none. Every
+// successful hold is followed by one Ended.
+func (c *Conn) hold(ctx context.Context, place pool.Place) (*pool.Lease, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.lease == nil {
+		switch {
+		case c.ended:
+			return nil, fmt.Errorf("db: scope %q: %w", c.scope.Name(), ErrScopeEnded)
+		case c.acquiring:
+			if err := c.awaitLocked(ctx); err != nil {
+				return nil, err
+			}
+		default:
+			if err := c.acquireLocked(ctx, place); err != nil {
+				return nil, err
+			}
+		}
+	}
+	c.uses++
+	return c.lease, nil
+}
+
+// acquireLocked acquires the lease, without the lock while it waits.
+func (c *Conn) acquireLocked(ctx context.Context, place pool.Place) error {
+	claim := pool.Claim{Owner: c.scope, Place: place, Watch: c.scope.watch, Brief: c.scope.brief(c.database)}
+	if c.scope.connections.debug {
+		claim.Observer = c.observe
+	}
+	c.acquiring = true
+	c.mu.Unlock()
+	l, err := c.database.pool.Acquire(ctx, claim)
+	c.mu.Lock()
+	c.acquiring = false
+	if c.acquired != nil {
+		close(c.acquired)
+		c.acquired = nil
+	}
+	if err != nil {
+		return err
+	}
+	if c.ended { // meanwhile
+		c.mu.Unlock()
+		l.Release("scope ended", place, false)
+		c.mu.Lock()
+		return nil
+	}
+	c.lease, c.uses = l, 0
+	return nil
+}
+
+func (c *Conn) awaitLocked(ctx context.Context) error {
+	if c.acquired == nil {
+		c.acquired = make(chan struct{})
+	}
+	acquired := c.acquired
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-acquired:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Ended implements pool.Ender: a statement and its rows, or a transaction, no
+// longer need the lease. It is not for users.
+func (c *Conn) Ended(l *pool.Lease) {
+	c.mu.Lock()
+	if c.lease != l { // released in between
+		c.mu.Unlock()
+		return
+	}
+	c.uses--
+	if c.uses > 0 || !c.scope.brief(c.database) {
+		c.mu.Unlock()
+		return
+	}
+	c.lease = nil
+	c.mu.Unlock()
+	c.scope.spent(l)
+	l.Release("statement", pool.Place{}, false)
+}
+
+// release gives the lease back, whatever is open on it.
+func (c *Conn) release(reason string, place pool.Place, drop bool) {
+	c.mu.Lock()
+	l := c.lease
+	c.lease = nil
+	c.mu.Unlock()
+	if l != nil {
+		c.scope.spent(l)
+		l.Release(reason, place, drop)
+	}
+}
+
+// releaseIdle gives the lease back if nothing needs it, and reports whether the
+// connection is free of one.
+func (c *Conn) releaseIdle(reason string, place pool.Place) bool {
+	c.mu.Lock()
+	l := c.lease
+	if l == nil {
+		c.mu.Unlock()
+		return true
+	}
+	if _, open := l.Open(); open || c.uses > 0 {
+		c.mu.Unlock()
+		return false
+	}
+	c.lease = nil
+	c.mu.Unlock()
+	c.scope.spent(l)
+	l.Release(reason, place, false)
+	return true
+}
+
+// end is the end of the scope.
+func (c *Conn) end() error {
+	block := c.inBlock()
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.release("scope ended", pool.Place{}, false)
+	c.database.pool.EndOwner(c.scope)
+	if block != nil {
+		return fmt.Errorf("db: scope %q ended, and what it had not committed is rolled back: %w", c.scope.Name(), block)
+	}
+	return nil
+}
+
+// inBlock returns nil outside a transaction, and ErrInAtomicBlock with its place.
+func (c *Conn) inBlock() error {
+	if open, ok := c.open(); ok && open.Tx {
+		return fmt.Errorf("%w on %q, begun at %s", ErrInAtomicBlock, c.alias, open.Place)
+	}
+	return nil
+}
+
+func (c *Conn) open() (pool.Open, bool) {
+	c.mu.Lock()
+	l := c.lease
+	c.mu.Unlock()
+	if l == nil {
+		return pool.Open{}, false
+	}
+	return l.Open()
+}
+
+func (c *Conn) usage() (queries int, inside time.Duration) {
+	c.mu.Lock()
+	l := c.lease
+	c.mu.Unlock()
+	if l == nil {
+		return 0, 0
+	}
+	return l.Queries(), l.Inside()
+}

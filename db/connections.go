@@ -1,0 +1,267 @@
+package db
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/goquintet/quintet/db/pool"
+	"github.com/goquintet/quintet/signals"
+)
+
+// Options are what [Open] needs beside the settings. The zero value has no engine
+// and is of use for a site without databases only.
+type Options struct {
+	Engines []Engine     // what ENGINE may name
+	Bus     *signals.Bus // hears of connections; nil sends nothing
+	Logger  *slog.Logger // nil is slog.Default()
+
+	// OnConnect prepares each new session of every alias, and again after a reset.
+	// It must use the session that it is given.
+	OnConnect func(ctx context.Context, alias string, session bun.IConn) error
+
+	// Debug keeps the last statements of each scope ([Conn.Queries]) and finds a
+	// goroutine that waits for its own rows at once.
+	Debug bool
+}
+
+// Connections are the databases of one site: Django's connections. All methods
+// may be called concurrently.
+type Connections struct {
+	databases map[string]*database
+	aliases   []string
+	logger    *slog.Logger
+	bus       *signals.Bus
+	debug     bool
+}
+
+// database is one alias.
+type database struct {
+	alias    string
+	settings Settings
+	pool     *pool.Pool
+	dialect  schema.Dialect
+	refusing *sql.DB // dials nothing
+	builder  *bun.DB // over refusing: what query builders hang on
+}
+
+// Stats are the numbers of one alias at one moment.
+type Stats = pool.Stats
+
+// Holder is one lease as others see it.
+type Holder = pool.Holder
+
+// Open checks the settings of every alias and returns their connections. It dials
+// nothing. Without any alias the connections exist and every use fails; with some,
+// one must be "default". Errors are *[SettingsError] values, joined: all of them
+// at once.
+func Open(databases map[string]Settings, opts Options) (*Connections, error) {
+	cs := &Connections{databases: make(map[string]*database), logger: cmp.Or(opts.Logger, slog.Default()), bus: opts.Bus, debug: opts.Debug}
+	engines := make(map[string]Engine)
+	for _, e := range opts.Engines {
+		engines[e.Name()] = e
+	}
+	var errs []error
+	if _, ok := databases[DefaultAlias]; !ok && len(databases) > 0 {
+		errs = append(errs, &SettingsError{Problem: fmt.Sprintf("the alias %q is missing", DefaultAlias), Hint: "add it, or rename one of " + strings.Join(slices.Sorted(maps.Keys(databases)), ", ")})
+	}
+	for _, alias := range slices.Sorted(maps.Keys(databases)) {
+		d, err := openDatabase(alias, databases[alias], engines, cs, opts)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		cs.databases[alias] = d
+		cs.aliases = append(cs.aliases, alias)
+	}
+	if err := errors.Join(errs...); err != nil {
+		for _, d := range cs.databases {
+			err = errors.Join(err, d.refusing.Close())
+		}
+		return nil, err
+	}
+	return cs, nil
+}
+
+func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Connections, opts Options) (*database, error) {
+	if alias == "" || alias != strings.ToLower(alias) {
+		return nil, &SettingsError{Alias: alias, Problem: "aliases are lower case", Hint: fmt.Sprintf("write %q", strings.ToLower(alias))}
+	}
+	errs := []error{s.Validate(alias)}
+	s = s.WithDefaults()
+	engine, ok := engines[s.Engine]
+	if !ok && s.Engine != "" {
+		errs = append(errs, unknownEngine(alias, s.Engine, engines))
+	}
+	var drv pool.Driver
+	if ok {
+		var err error
+		drv, err = engine.Open(alias, s)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	d := &database{alias: alias, settings: s, dialect: engine.Dialect()}
+	d.refusing = sql.OpenDB(refusal{})
+	d.builder = bun.NewDB(d.refusing, d.dialect)
+	cfg := pool.Config{
+		Alias: alias, Driver: drv, Max: s.MaxConnections, MaxWaiting: s.MaxWaiting,
+		AcquireTimeout: s.AcquireTimeout, ConnectTimeout: s.ConnectTimeout,
+		MaxAge: s.ConnMaxAge, MaxIdle: s.ConnMaxIdle, HealthChecks: s.ConnHealthChecks,
+		Reset: resetOf(s.ConnReset), Debug: opts.Debug, Logger: cs.logger,
+		Created: cs.created(alias, s.Engine), Released: cs.released,
+	}
+	if opts.OnConnect != nil {
+		cfg.Setup = func(ctx context.Context, session pool.Session) error {
+			return opts.OnConnect(ctx, alias, session)
+		}
+	}
+	d.pool = pool.New(cfg)
+	return d, nil
+}
+
+func unknownEngine(alias, name string, engines map[string]Engine) error {
+	have := slices.Sorted(maps.Keys(engines))
+	hint := "add it to Engines where the site is made"
+	if len(have) > 0 {
+		hint = "this site has " + strings.Join(have, ", ") + "; add others to Engines where the site is made"
+	}
+	problem := fmt.Sprintf("engine %q is unknown", name)
+	if name == "postgres" || name == "sqlite" {
+		problem = fmt.Sprintf("engine %q is not built into this site", name)
+	}
+	return &SettingsError{Alias: alias, Key: "ENGINE", Problem: problem, Hint: hint}
+}
+
+func resetOf(r Reset) pool.Reset {
+	switch r {
+	case ResetAlways:
+		return pool.ResetAlways
+	case ResetRollback, ResetNone:
+		return pool.ResetNever
+	}
+	return pool.ResetAuto
+}
+
+// Aliases returns the aliases in alphabetical order.
+func (cs *Connections) Aliases() []string { return slices.Clone(cs.aliases) }
+
+// Settings returns the settings of an alias with every default filled in, and
+// whether it exists.
+func (cs *Connections) Settings(alias string) (Settings, bool) {
+	d, ok := cs.databases[alias]
+	if !ok {
+		return Settings{}, false
+	}
+	return d.settings, true
+}
+
+// Stats returns the numbers of one alias; zeros for one that does not exist.
+func (cs *Connections) Stats(alias string) Stats {
+	if d, ok := cs.databases[alias]; ok {
+		return d.pool.Stats()
+	}
+	return Stats{}
+}
+
+// Holders returns who holds a connection now, of every alias, the oldest first.
+func (cs *Connections) Holders() []Holder {
+	var all []Holder
+	for _, alias := range cs.aliases {
+		all = append(all, cs.databases[alias].pool.Holders()...)
+	}
+	slices.SortFunc(all, func(a, b Holder) int { return a.Since.Compare(b.Since) })
+	return all
+}
+
+// Close refuses new leases, waits for those that are out until ctx ends, then cuts
+// them off and names their holders in its error. It may be called twice.
+func (cs *Connections) Close(ctx context.Context) error {
+	var errs []error
+	for _, alias := range cs.aliases {
+		d := cs.databases[alias]
+		errs = append(errs, d.pool.Close(ctx), d.refusing.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// SQLDB returns a *sql.DB over the connections of an alias, for libraries that want
+// one: the same bound, the same queue, visible among the holders. It keeps nothing
+// idle of its own. The caller closes it, before Close.
+func (cs *Connections) SQLDB(alias string) (*sql.DB, error) {
+	d, ok := cs.databases[alias]
+	if !ok {
+		return nil, &UnknownAliasError{Alias: alias, Have: cs.aliases}
+	}
+	sqldb := sql.OpenDB(pool.Connector{Pool: d.pool, Owner: &library{name: "sql.DB"}})
+	sqldb.SetMaxIdleConns(-1)
+	return sqldb, nil
+}
+
+// library is the owner of leases that a *sql.DB takes.
+type library struct{ name string }
+
+func (l *library) Name() string   { return l.name }
+func (*library) Responding() bool { return false }
+
+// refusal is the connector of a *sql.DB that dials nothing. Its error travels in
+// the context.
+type refusal struct{}
+
+type refusalKey struct{}
+
+func (refusal) Connect(ctx context.Context) (driver.Conn, error) {
+	if err, ok := ctx.Value(refusalKey{}).(error); ok {
+		return nil, err
+	}
+	return nil, ErrOutsideScope
+}
+
+func (refusal) Driver() driver.Driver { return nil }
+
+// signalLimit bounds what receivers of connection signals may take.
+const signalLimit = 5 * time.Second
+
+func (cs *Connections) created(alias, engine string) func(time.Duration) {
+	return func(took time.Duration) {
+		if cs.bus == nil || !cs.bus.ConnectionCreated.HasReceivers() {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), signalLimit)
+		defer cancel()
+		cs.report(cs.bus.ConnectionCreated.SendRobust(ctx, signals.ConnectionCreated{Alias: alias, Engine: engine, Duration: took}))
+	}
+}
+
+func (cs *Connections) released(r pool.Report) {
+	if cs.bus == nil || !cs.bus.ConnectionReleased.HasReceivers() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), signalLimit)
+	defer cancel()
+	cs.report(cs.bus.ConnectionReleased.SendRobust(ctx, signals.ConnectionReleased{
+		Alias: r.Alias, Holder: r.Holder, Reason: r.Reason, Held: r.Held, Idle: r.Idle, Queries: r.Queries,
+	}))
+}
+
+// report logs receivers that failed: the connection must not depend on them, and
+// nobody else could be told.
+func (cs *Connections) report(results []signals.Result) {
+	for _, r := range results {
+		if r.Err != nil {
+			cs.logger.Error("db: signal receiver failed", "receiver", r.Receiver, "err", r.Err)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"sync"
+	"time"
+)
+
+// conn is one physical connection and everything that is open on it.
+//
+// Above it stands a *sql.DB of its own, because rows, results and transactions
+// that users know can only be made by database/sql. That database never dials:
+// its connector hands out handles to this connection, as many as it wants, and
+// the gate below lets one statement through at a time. So nothing that a view
+// leaks can block database/sql, and a connection whose holder left something open
+// is usable again as soon as its handles are cut off.
+type conn struct {
+	pool  *Pool
+	inner driver.Conn
+	exec  driver.ExecerContext
+	query driver.QueryerContext
+	db    *sql.DB
+
+	openedAt  time.Time
+	expiresAt time.Time // zero: never
+
+	// gate holds a token while a statement runs or its rows are open; wire while
+	// some goroutine is inside a call on inner. Whoever holds rows open holds the
+	// gate, but the wire only during Next and Close.
+	gate lock
+	wire lock
+
+	// Guarded by pool.mu.
+	idleSince time.Time
+	opener    Owner // whose scope opened it
+	obsolete  bool  // close at the next give-back
+
+	verifiedAt time.Time // last answer of the server that proved it alive; owned by the holder
+
+	mu         sync.Mutex // guards the rest
+	epoch      uint64     // handles of an older epoch are cut off
+	lease      *Lease     // nil while idle
+	last       *Lease     // the lease before, for messages
+	flight     *Statement // running, or with open rows
+	rows       *rows      // the open rows of flight
+	tx         *tx
+	stmts      map[*stmt]struct{}
+	lost       bool // the driver said that the connection is gone
+	attachment any
+	rawBegin   bool // a BEGIN was sent as text, and the driver cannot tell
+}
+
+// lock is a mutex whose taker may give up waiting.
+type lock chan struct{}
+
+func newLock() lock      { return make(lock, 1) }
+func (l lock) take()     { l <- struct{}{} }
+func (l lock) give()     { <-l }
+func (l lock) try() bool { return l.within(0) }
+
+func (l lock) within(d time.Duration) bool {
+	select {
+	case l <- struct{}{}:
+		return true
+	default:
+	}
+	if d <= 0 {
+		return false
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case l <- struct{}{}:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+var errDriver = errors.New("db: the driver lacks ExecContext or QueryContext")
+
+func newConn(p *Pool, inner driver.Conn, now time.Time) (*conn, error) {
+	c := &conn{pool: p, inner: inner, openedAt: now, verifiedAt: now, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
+	var ok bool
+	if c.exec, ok = inner.(driver.ExecerContext); !ok {
+		return nil, errDriver
+	}
+	if c.query, ok = inner.(driver.QueryerContext); !ok {
+		return nil, errDriver
+	}
+	c.db = sql.OpenDB(connector{c})
+	return c, nil
+}
+
+// enter takes the gate for one statement of st. The context is the caller's own.
+func (c *conn) enter(ctx context.Context, st *Statement) error {
+	select {
+	case c.gate <- struct{}{}:
+		return nil
+	default:
+	}
+	began := time.Now()
+	timer := time.NewTimer(busyLimit)
+	defer timer.Stop()
+	for {
+		if c.pool.cfg.Debug {
+			if f, open := c.openRows(); open > 0 && f.goroutine == goroutineID() {
+				return busy(st, f)
+			}
+		}
+		select {
+		case c.gate <- struct{}{}:
+			return nil
+		case <-ctx.Done():
+			return contextError(ctx)
+		case <-timer.C:
+		}
+		// A statement that runs is waited for; rows that stay open are not.
+		wait := busyLimit
+		if f, open := c.openRows(); open > 0 {
+			if wait = busyLimit - min(open, time.Since(began)); wait <= 0 {
+				return busy(st, f)
+			}
+		}
+		timer.Reset(wait)
+	}
+}
+
+// openRows returns the statement whose rows are open and for how long they are.
+func (c *conn) openRows() (*Statement, time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rows == nil {
+		return nil, 0
+	}
+	return c.flight, max(1, time.Since(c.rows.openedAt))
+}
+
+func busy(st, open *Statement) error {
+	return &BusyError{Here: st.place.String(), Open: open.place.String(), Query: open.query}
+}
+
+// cancel stops st on the wire if it is still under way, from any goroutine. It
+// returns when the server has taken note.
+func (c *conn) cancel(st *Statement, cause error) {
+	c.mu.Lock()
+	if c.flight != st || st.canceled != nil {
+		c.mu.Unlock()
+		return
+	}
+	st.canceled = cause
+	noted := make(chan struct{})
+	st.noted = noted
+	c.mu.Unlock()
+	c.pool.canceled.Add(1)
+
+	defer close(noted)
+	if st.stopInner != nil {
+		st.stopInner()
+		return
+	}
+	ctx, done := context.WithTimeout(context.Background(), cancelLimit)
+	defer done()
+	if err := c.pool.cfg.Driver.Cancel(ctx, c.inner); err != nil {
+		c.pool.cfg.Driver.Kill(c.inner)
+		return
+	}
+	// A server that took note but never answers is as good as gone.
+	timer := time.AfterFunc(cancelLimit, func() {
+		c.mu.Lock()
+		stuck := c.flight == st && st.inCall
+		c.mu.Unlock()
+		if stuck {
+			c.pool.cfg.Driver.Kill(c.inner)
+		}
+	})
+	c.mu.Lock()
+	st.killer = timer
+	c.mu.Unlock()
+}
+
+// judge turns a driver's error into ours and remembers what it says about the
+// connection. database/sql never sees driver.ErrBadConn: it would send again.
+func (c *conn) judge(st *Statement, err error) error {
+	if err == nil {
+		return nil
+	}
+	class := c.pool.cfg.Driver.Classify(err)
+	if errors.Is(err, driver.ErrBadConn) {
+		class, err = Lost, ErrConnectionLost
+	}
+	c.mu.Lock()
+	switch class {
+	case Lost:
+		c.lost = true
+	case Doubtful, Canceled:
+		st.lease.doubtful = true
+	case Foreign, Harmless:
+	}
+	canceled := st.canceled
+	c.mu.Unlock()
+	switch {
+	case canceled != nil:
+		return &canceledError{ctx: canceled, driver: err}
+	case class == Lost && !errors.Is(err, ErrConnectionLost):
+		return &lostError{err}
+	}
+	return err
+}
+
+type lostError struct{ driver error }
+
+func (e *lostError) Error() string   { return ErrConnectionLost.Error() + ": " + e.driver.Error() }
+func (e *lostError) Unwrap() []error { return []error{ErrConnectionLost, e.driver} }
+
+// releasedError explains to a statement of lease l why it comes too late.
+func (c *conn) releasedError(l *Lease) error {
+	if l == nil {
+		return &ReleasedError{}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := &ReleasedError{Opened: l.place.String(), Reason: l.reason}
+	if !l.releasedAt.IsZero() {
+		e.Released = l.releasedAt.String()
+	}
+	return e
+}

@@ -1,0 +1,153 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+var (
+	// ErrReleased reports the use of a connection, rows, transaction or statement
+	// whose lease has ended. It unwraps to sql.ErrConnDone.
+	ErrReleased = fmt.Errorf("db: the connection was released: %w", sql.ErrConnDone)
+
+	// ErrBusy reports a statement that found the rows of another one open.
+	ErrBusy = errors.New("db: the connection is busy")
+
+	// ErrClosed reports the use of a pool after Close.
+	ErrClosed = errors.New("db: connections are closed")
+
+	// ErrConnectionLost reports that the server or the network ended the connection.
+	// Whether a statement that was under way has run is unknown.
+	ErrConnectionLost = errors.New("db: the connection was lost")
+
+	// ErrInAtomicBlock reports what cannot be done while a transaction is open.
+	ErrInAtomicBlock = errors.New("db: a transaction is open")
+
+	// ErrUnavailable is what every [AcquireError] is.
+	ErrUnavailable = errors.New("db: no connection available")
+)
+
+// Kind tells why no connection could be had.
+type Kind string
+
+const (
+	// Exhausted: every connection was held by somebody for the whole wait.
+	Exhausted Kind = "exhausted"
+	// Unreachable: connecting failed.
+	Unreachable Kind = "unreachable"
+	// QueueFull: MAX_WAITING others were waiting already.
+	QueueFull Kind = "queue full"
+	// GaveUp: the caller's context ended first.
+	GaveUp Kind = "caller gave up"
+)
+
+// AcquireError reports that no connection could be leased, and who holds them.
+type AcquireError struct {
+	Alias   string
+	Kind    Kind
+	Waited  time.Duration
+	Stats   Stats
+	Holders []Holder // the oldest first, five at most
+	Err     error    // the last failure to connect, or the context's error
+}
+
+// Error is one line: what is missing, why, the numbers, and the oldest holders.
+func (e *AcquireError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "db: %q: no connection after %s (%s): max %d, in use %d, idle %d, connecting %d, waiting %d",
+		e.Alias, e.Waited.Round(time.Millisecond), e.Kind, e.Stats.Max, e.Stats.InUse, e.Stats.Idle, e.Stats.Connecting, e.Stats.Waiting)
+	if e.Err != nil {
+		fmt.Fprintf(&b, "; %v", e.Err)
+	}
+	for i, h := range e.Holders {
+		if i == 0 {
+			b.WriteString("; oldest holders: ")
+		} else {
+			b.WriteString("; ")
+		}
+		b.WriteString(h.String())
+	}
+	if e.Kind == Exhausted || e.Kind == QueueFull {
+		b.WriteString("; give connections back earlier or raise MAX_CONNECTIONS")
+	}
+	return b.String()
+}
+
+// Unwrap gives the context's error or the driver's.
+func (e *AcquireError) Unwrap() []error {
+	if e.Err == nil {
+		return []error{ErrUnavailable}
+	}
+	return []error{ErrUnavailable, e.Err}
+}
+
+// BusyError is an [ErrBusy] with both places.
+type BusyError struct {
+	Here, Open string // where the statement was to run, where the rows were opened
+	Query      string // the statement whose rows are open
+}
+
+// Error names both places and what to do.
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("%v: the statement at %s finds the rows of %q, opened at %s, still open; read them to the end or close them first",
+		ErrBusy, e.Here, shorten(e.Query), e.Open)
+}
+
+// Unwrap returns ErrBusy.
+func (e *BusyError) Unwrap() error { return ErrBusy }
+
+// ReleasedError is an [ErrReleased] with both places.
+type ReleasedError struct {
+	Opened, Released string // where it was taken, where it was given back; empty when unknown
+	Reason           string
+}
+
+// Error names both places.
+func (e *ReleasedError) Error() string {
+	s := "db: the connection"
+	if e.Opened != "" {
+		s += " taken at " + e.Opened
+	}
+	s += " was released"
+	if e.Released != "" {
+		s += " at " + e.Released
+	}
+	if e.Reason != "" {
+		s += " (" + e.Reason + ")"
+	}
+	return s + "; do not keep rows, transactions or statements beyond that"
+}
+
+// Unwrap returns ErrReleased.
+func (e *ReleasedError) Unwrap() error { return ErrReleased }
+
+// canceledError is a statement's error after its caller's context ended: the
+// context's error first, the driver's kept beside it.
+type canceledError struct{ ctx, driver error }
+
+func (e *canceledError) Error() string   { return "db: statement canceled: " + e.ctx.Error() }
+func (e *canceledError) Unwrap() []error { return []error{e.ctx, e.driver} }
+
+// contextError is ctx's error, with its cause beside it when that is another.
+func contextError(ctx context.Context) error {
+	err, cause := ctx.Err(), context.Cause(ctx)
+	if cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", err, cause)
+}
+
+// shorten keeps a statement readable inside an error. Values in its text are cut
+// with it, but not hidden: errors go to developers, not to clients.
+func shorten(query string) string {
+	query = strings.Join(strings.Fields(query), " ")
+	const limit = 80
+	if len(query) > limit {
+		return strings.ToValidUTF8(query[:limit], "") + "..."
+	}
+	return query
+}

@@ -1,0 +1,164 @@
+package pool
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Lease is the right to one connection, from Acquire to Release. Statements of
+// several goroutines wait for each other.
+type Lease struct {
+	conn  *conn
+	owner Owner
+	place Place
+	since time.Time
+	brief bool
+
+	observer func(Ran)
+
+	watched <-chan struct{} // Done of the scope's context
+	unwatch func() bool
+
+	inside atomic.Int64 // nanoseconds spent in the database
+	dirty  atomic.Bool  // the session may need a reset
+
+	// Guarded by conn.mu.
+	doubtful  bool // an error made the connection doubtful
+	lastQuery string
+	queries   int
+
+	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it
+	released   bool
+	releasedAt Place
+	reason     string
+}
+
+// begin makes l the lease of its connection.
+func (l *Lease) begin(watch context.Context) {
+	c := l.conn
+	c.mu.Lock()
+	c.lease = l
+	c.mu.Unlock()
+	if watch == nil || watch.Done() == nil {
+		return
+	}
+	// One watcher for the whole lease, instead of one or two goroutines for each
+	// statement.
+	l.watched = watch.Done()
+	l.unwatch = context.AfterFunc(watch, func() {
+		c.mu.Lock()
+		st := c.flight
+		mine := st != nil && st.lease == l && st.Context.Done() == l.watched
+		c.mu.Unlock()
+		if mine {
+			c.cancel(st, contextError(watch))
+		}
+	})
+}
+
+// ExecContext runs a statement. The query is sent as it is.
+func (l *Lease) ExecContext(st *Statement, query string) (sql.Result, error) {
+	res, err := l.conn.db.ExecContext(st, query)
+	st.Abandon()
+	return res, err
+}
+
+// QueryContext runs a statement that returns rows. The query is sent as it is.
+func (l *Lease) QueryContext(st *Statement, query string) (*sql.Rows, error) {
+	rows, err := l.conn.db.QueryContext(st, query)
+	st.Abandon()
+	return rows, err //nolint:sqlclosecheck // the caller closes them
+}
+
+// DB is the *sql.DB above the leased connection. Contexts of its calls must come
+// from [Lease.Statement] or [Lease.TxContext].
+func (l *Lease) DB() *sql.DB { return l.conn.db }
+
+// TxContext prepares the context of a BeginTx: like a statement's, but ended when
+// ctx is, or with the lease. The ender hears of the end of the transaction, and
+// nothing when it never began.
+func (l *Lease) TxContext(ctx context.Context, place Place, ender Ender) context.Context {
+	st := &Statement{lease: l, place: place, txEnder: ender}
+	st.Context, st.endTx = context.WithCancel(ctx)
+	return txContext{st.Context, st}
+}
+
+// txContext is a Statement that database/sql may watch.
+type txContext struct {
+	context.Context
+	st *Statement
+}
+
+func (c txContext) Value(key any) any {
+	if key == (statementKey{}) {
+		return c.st
+	}
+	return c.Context.Value(key)
+}
+
+// Attachment returns what the first call for this connection made over its
+// *sql.DB: package db keeps a *bun.DB there.
+func (l *Lease) Attachment(make func(*sql.DB) any) any {
+	l.conn.mu.Lock()
+	defer l.conn.mu.Unlock()
+	if l.conn.attachment == nil {
+		l.conn.attachment = make(l.conn.db)
+	}
+	return l.conn.attachment
+}
+
+// Open describes what is open on the lease: rows, a transaction, a prepared
+// statement. The zero value is nothing.
+type Open struct {
+	What  string // "rows of \"SELECT ...\"", "a transaction"
+	Place string
+	Tx    bool
+}
+
+// Open returns what is open, the most telling thing first.
+func (l *Lease) Open() (Open, bool) {
+	c := l.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.lease != l:
+		return Open{}, false
+	case c.tx != nil:
+		return Open{What: "a transaction", Place: c.tx.place.String(), Tx: true}, true
+	case c.rows != nil:
+		return Open{What: "the rows of " + quote(c.flight.query), Place: c.flight.place.String()}, true
+	case c.flight != nil:
+		return Open{What: "the statement " + quote(c.flight.query), Place: c.flight.place.String()}, true
+	}
+	for s := range c.stmts {
+		return Open{What: "the prepared statement " + quote(s.query), Place: s.place.String()}, true
+	}
+	return Open{}, false
+}
+
+func quote(query string) string { return `"` + shorten(query) + `"` }
+
+// InTransaction reports whether a BeginTx is open.
+func (l *Lease) InTransaction() bool {
+	l.conn.mu.Lock()
+	defer l.conn.mu.Unlock()
+	return l.conn.lease == l && l.conn.tx != nil
+}
+
+// Queries and Inside are what the lease has done so far.
+func (l *Lease) Queries() int {
+	l.conn.mu.Lock()
+	defer l.conn.mu.Unlock()
+	return l.queries
+}
+
+// Inside is the time spent in the database so far.
+func (l *Lease) Inside() time.Duration { return time.Duration(l.inside.Load()) }
+
+// Ping makes one round trip, as Django's is_usable does.
+func (l *Lease) Ping(ctx context.Context, place Place) error {
+	return l.conn.db.PingContext(l.Statement(ctx, place, nil))
+}

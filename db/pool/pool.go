@@ -1,0 +1,294 @@
+// Package pool leases the connections of one database: first come first served,
+// bounded, checked, and given back within a quarter of a second whatever their
+// holder left open. It knows database/sql and nothing of requests; package db is
+// its user.
+package pool
+
+import (
+	"container/list"
+	"context"
+	"database/sql"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Pool holds the physical connections of one alias. All methods may be called
+// concurrently.
+type Pool struct {
+	cfg    Config
+	traits Traits
+
+	ctx        context.Context // ends with the pool: dialling stops
+	stop       context.CancelFunc
+	background sync.WaitGroup // dialling, quarantine, closing of idle connections
+
+	pings, canceled atomic.Int64
+
+	mu         sync.Mutex // guards the rest
+	closed     bool
+	conns      map[*conn]struct{}
+	idle       []*conn // the newest last
+	inUse      int
+	connecting int
+	waiters    list.List // of *waiter, the oldest first
+	stats      Stats
+	failure    failure
+	sweeper    *time.Timer // closes idle connections; nil when none is due
+	drained    chan struct{}
+}
+
+// failure is what the growers have met since they last succeeded.
+type failure struct {
+	err      error
+	attempts int
+	since    time.Time
+}
+
+// New returns a pool that has opened nothing yet.
+func New(cfg Config) *Pool {
+	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{})}
+	if p.traits.Single {
+		p.cfg.Max, p.cfg.MaxAge, p.cfg.MaxIdle = 1, Forever, Forever
+	}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	return p
+}
+
+func (p *Pool) count(f func(*Stats)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f(&p.stats)
+}
+
+// expiry is when a connection opened now has served its time, less up to 5 % so
+// that connections opened together do not end together.
+func (p *Pool) expiry(now time.Time) time.Time {
+	if p.cfg.MaxAge <= 0 {
+		return time.Time{}
+	}
+	return now.Add(p.cfg.MaxAge - time.Duration(rand.Int64N(int64(p.cfg.MaxAge)/20+1)))
+}
+
+func (c *conn) expired(now time.Time) bool {
+	return !c.expiresAt.IsZero() && !now.Before(c.expiresAt)
+}
+
+// giveBack ends the use of a leased connection and reports whether it lives on.
+func (p *Pool) giveBack(c *conn, f fate, brief bool) bool {
+	now := time.Now()
+	p.mu.Lock()
+	if f == keep {
+		switch {
+		case p.closed:
+			f = closed("closed")
+		case c.obsolete || c.expired(now), p.cfg.MaxAge == 0 && !brief:
+			f = closed("age")
+		}
+	}
+	if f == keep {
+		p.inUse--
+		p.offerLocked(c, now)
+		p.mu.Unlock()
+		return true
+	}
+	p.mu.Unlock()
+	if f != gone {
+		p.closeConn(c)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.conns, c)
+	p.inUse--
+	p.stats.Closed++
+	p.freedLocked()
+	return false
+}
+
+// offerLocked hands a healthy connection to the first waiter, or keeps it idle.
+func (p *Pool) offerLocked(c *conn, now time.Time) {
+	if w := p.popWaiterLocked(c); w != nil {
+		p.inUse++
+		w.ready <- c
+		return
+	}
+	c.idleSince = now
+	p.idle = append(p.idle, c)
+	p.armLocked(now)
+	p.freedLocked()
+}
+
+// freedLocked runs whenever a permit or a connection has become free.
+func (p *Pool) freedLocked() {
+	p.growLocked()
+	if p.drained != nil && p.inUse == 0 && p.connecting == 0 {
+		close(p.drained)
+		p.drained = nil
+	}
+}
+
+// closeConn closes a connection that nobody else can reach any more.
+func (p *Pool) closeConn(c *conn) {
+	if err := c.db.Close(); err != nil {
+		p.cfg.Logger.Debug("db: close", "alias", p.cfg.Alias, "err", err)
+	}
+	c.wire.take()
+	defer c.wire.give()
+	if err := p.cfg.Driver.Close(c.inner); err != nil {
+		// Nobody waits for this connection: the one that broke it was told.
+		p.cfg.Logger.Debug("db: close connection", "alias", p.cfg.Alias, "err", err)
+	}
+}
+
+// idleLimit is how long a connection may idle.
+func (p *Pool) idleLimit() time.Duration {
+	if p.cfg.MaxAge == 0 {
+		return parkLimit
+	}
+	return p.cfg.MaxIdle
+}
+
+// armLocked sees to it that the sweeper runs when the oldest idle connection is due.
+func (p *Pool) armLocked(now time.Time) {
+	limit := p.idleLimit()
+	if p.sweeper != nil || p.closed || limit < 0 || len(p.idle) == 0 {
+		return
+	}
+	due := p.idle[0].idleSince.Add(limit).Sub(now)
+	p.background.Add(1)
+	p.sweeper = time.AfterFunc(max(due, 0), func() {
+		defer p.background.Done()
+		p.sweep()
+	})
+}
+
+// sweep closes the connections that have idled long enough.
+func (p *Pool) sweep() {
+	now := time.Now()
+	p.mu.Lock()
+	p.sweeper = nil
+	n := 0
+	for n < len(p.idle) && !p.idle[n].idleSince.Add(p.idleLimit()).After(now) {
+		n++
+	}
+	due := append([]*conn(nil), p.idle[:n]...)
+	p.idle = append(p.idle[:0], p.idle[n:]...)
+	p.inUse += len(due) // they keep their permits until they are closed
+	p.armLocked(now)
+	p.mu.Unlock()
+	for _, c := range due {
+		p.giveBack(c, closed("idle"), false)
+	}
+}
+
+// EndOwner closes what a scope's brief leases have left idle where connections
+// serve one scope only (MaxAge 0).
+func (p *Pool) EndOwner(owner Owner) {
+	if p.cfg.MaxAge != 0 {
+		return
+	}
+	p.mu.Lock()
+	var mine, rest []*conn
+	for _, c := range p.idle {
+		if c.opener == owner {
+			mine = append(mine, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	for c := range p.conns {
+		if c.opener == owner {
+			c.obsolete = true
+		}
+	}
+	p.idle = rest
+	p.inUse += len(mine)
+	p.mu.Unlock()
+	for _, c := range mine {
+		p.giveBack(c, closed("age"), false)
+	}
+}
+
+// Close refuses new leases, closes what is idle, and waits for the rest until ctx
+// ends; then it cuts what is still leased. It may be called twice.
+func (p *Pool) Close(ctx context.Context) error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		p.background.Wait()
+		return nil
+	}
+	p.closed = true
+	p.stop()
+	if p.sweeper != nil && p.sweeper.Stop() {
+		p.background.Done()
+	}
+	p.sweeper = nil
+	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
+		p.waiters.Remove(e).(*waiter).fail(ErrClosed)
+	}
+	idle := p.idle
+	p.idle = nil
+	p.inUse += len(idle)
+	p.mu.Unlock()
+	for _, c := range idle {
+		p.giveBack(c, closed("closed"), false)
+	}
+
+	p.mu.Lock()
+	drained := make(chan struct{})
+	if p.inUse == 0 && p.connecting == 0 {
+		close(drained)
+	} else {
+		p.drained = drained
+	}
+	p.mu.Unlock()
+	var err error
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		err = p.cutAll(contextError(ctx))
+	}
+	p.background.Wait()
+	return err
+}
+
+// cutAll releases every lease in its holder's place.
+func (p *Pool) cutAll(cause error) error {
+	p.mu.Lock()
+	leases := make([]*Lease, 0, len(p.conns))
+	for c := range p.conns {
+		c.mu.Lock()
+		if c.lease != nil && c.lease.owner != nil {
+			leases = append(leases, c.lease)
+		}
+		c.mu.Unlock()
+	}
+	p.mu.Unlock()
+	errs := []error{}
+	for _, l := range leases {
+		errs = append(errs, errors.New("db: "+p.cfg.Alias+": cut off "+name(l.owner)+", who still held a connection taken at "+l.place.String()))
+		l.Release("closed", Here(2), true)
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return errors.Join(append(errs, cause)...)
+}
+
+// session runs the statements of Config.Setup.
+type session struct{ l *Lease }
+
+func (s session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return s.l.conn.db.ExecContext(s.l.Statement(ctx, Here(1), nil), query, args...)
+}
+
+func (s session) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return s.l.conn.db.QueryContext(s.l.Statement(ctx, Here(1), nil), query, args...)
+}
+
+func (s session) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return s.l.conn.db.QueryRowContext(s.l.Statement(ctx, Here(1), nil), query, args...)
+}

@@ -1,0 +1,236 @@
+package pool
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Statement is one statement on its way through database/sql. It travels as the
+// context: without a Done channel, so that database/sql and the driver start no
+// goroutine to watch it. The connection watches the caller's context itself.
+type Statement struct {
+	context.Context // the caller's
+	lease           *Lease
+	place           Place
+	query           string
+	started         time.Time
+	goroutine       uint64 // when debugging
+
+	begun    bool
+	finished atomic.Bool
+	ender    Ender
+	endTx    context.CancelFunc // of a BeginTx: ends database/sql's goroutine
+	txEnder  Ender              // of a BeginTx
+
+	// Guarded by conn.mu.
+	inCall   bool // inside a call on the driver
+	canceled error
+	noted    chan struct{} // closed when the cancel request is done
+	killer   *time.Timer
+
+	stop      func() bool        // disarms the watcher
+	inner     context.Context    // what the driver gets, where cancelling it is the way
+	stopInner context.CancelFunc // cancels inner
+}
+
+// Ender hears that a statement and its rows have ended.
+type Ender interface{ Ended(l *Lease) }
+
+type statementKey struct{}
+
+// Deadline returns none: the caller's deadline ends in a cancel on the wire.
+func (*Statement) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done returns nil.
+func (*Statement) Done() <-chan struct{} { return nil }
+
+// Err returns nil.
+func (*Statement) Err() error { return nil }
+
+// Value finds the caller's values.
+func (st *Statement) Value(key any) any {
+	if key == (statementKey{}) {
+		return st
+	}
+	return st.Context.Value(key)
+}
+
+func statementOf(ctx context.Context) *Statement {
+	if st, ok := ctx.(*Statement); ok {
+		return st
+	}
+	st, _ := ctx.Value(statementKey{}).(*Statement)
+	return st
+}
+
+// Statement prepares the context of one statement on l. The ender, when not nil,
+// hears once that it has ended, also when it never began.
+func (l *Lease) Statement(ctx context.Context, place Place, ender Ender) *Statement {
+	return &Statement{Context: ctx, lease: l, place: place, ender: ender}
+}
+
+// Abandon ends a statement that database/sql refused before it reached the
+// connection. It does nothing to one that began.
+func (st *Statement) Abandon() {
+	if !st.begun {
+		st.finish()
+	}
+}
+
+func (st *Statement) finish() {
+	if st.ender != nil && !st.finished.Swap(true) {
+		st.ender.Ended(st.lease)
+	}
+}
+
+// begin lets a statement of handle h onto the connection: through the gate, with
+// the wire taken, and watched. called and end are its counterparts.
+func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
+	c := h.conn
+	st := statementOf(ctx)
+	if st == nil || st.begun {
+		// From a transaction or a prepared statement, which pass the user's context.
+		st = &Statement{Context: ctx, lease: h.lease.Load(), place: Here(2)}
+	} else {
+		ctx = st.Context
+	}
+	st.begun = true
+	st.query = query
+	if c.pool.cfg.Debug {
+		st.goroutine = goroutineID()
+	}
+	if c.pool.traits.ContextCancels {
+		st.inner, st.stopInner = context.WithCancel(context.WithoutCancel(ctx))
+	}
+	if err := c.admit(ctx, h, st); err != nil {
+		if st.stopInner != nil {
+			st.stopInner()
+		}
+		st.finish()
+		return nil, err
+	}
+	if done := ctx.Done(); done != nil && done != st.lease.watched {
+		st.stop = context.AfterFunc(ctx, func() { c.cancel(st, contextError(ctx)) })
+	}
+	return st, nil
+}
+
+// admit takes the gate and the wire and makes st the flight of its connection, or
+// says why not.
+func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
+	if ctx.Err() != nil {
+		return contextError(ctx)
+	}
+	if st.lease == nil {
+		return c.releasedError(nil)
+	}
+	if err := c.enter(ctx, st); err != nil {
+		return err
+	}
+	// A release cuts the lease off first and takes the wire then: with the wire in
+	// hand, what board sees stays true for the whole call on the driver.
+	c.wire.take()
+	err := c.board(h, st)
+	if err == nil && ctx.Err() != nil {
+		// The scope's watcher may have fired before it could see this statement.
+		err = contextError(ctx)
+		c.land(st)
+	}
+	if err != nil {
+		c.wire.give()
+		c.gate.give()
+	}
+	return err
+}
+
+func (c *conn) board(h *handle, st *Statement) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if h.epoch != c.epoch || c.lease == nil || st.lease != c.lease {
+		return c.releasedError(st.lease)
+	}
+	if c.lost {
+		return ErrConnectionLost
+	}
+	c.flight = st
+	c.callLocked(st)
+	st.lease.lastQuery = st.query
+	st.lease.queries++
+	return nil
+}
+
+// callLocked notes that st goes into the driver.
+func (c *conn) callLocked(st *Statement) {
+	st.inCall = true
+	st.started = time.Now()
+}
+
+// driverContext is what the driver gets: no Done channel, unless that is how the
+// engine cancels.
+func (st *Statement) driverContext() context.Context {
+	if st.inner != nil {
+		return st.inner
+	}
+	return st
+}
+
+// called ends the call on the driver, with the wire taken.
+func (st *Statement) called() {
+	c := st.lease.conn
+	c.mu.Lock()
+	st.inCall = false
+	st.lease.inside.Add(int64(time.Since(st.started)))
+	c.mu.Unlock()
+	c.wire.give()
+}
+
+// end takes the statement off the connection and opens the gate.
+func (st *Statement) end() {
+	c := st.lease.conn
+	c.land(st)
+	st.disarm()
+	c.gate.give()
+	st.finish()
+}
+
+// observe tells who listens that the statement was answered.
+func (st *Statement) observe(err error) {
+	if f := st.lease.observer; f != nil {
+		f(Ran{Query: st.query, Took: time.Since(st.started), At: st.place, Err: err})
+	}
+}
+
+// land makes st no longer the statement that a cancel would hit.
+func (c *conn) land(st *Statement) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flight == st {
+		c.flight, c.rows = nil, nil
+	}
+	st.inCall = false
+}
+
+// disarm stops the watcher. If it has fired, the server must have taken note of
+// the cancel before another statement may follow on this connection.
+func (st *Statement) disarm() {
+	if st.stop != nil {
+		st.stop()
+	}
+	c := st.lease.conn
+	c.mu.Lock()
+	noted := st.noted
+	c.mu.Unlock()
+	if noted != nil {
+		<-noted
+		c.mu.Lock()
+		killer := st.killer
+		c.mu.Unlock()
+		if killer != nil {
+			killer.Stop()
+		}
+	}
+	if st.stopInner != nil {
+		st.stopInner()
+	}
+}

@@ -1,0 +1,124 @@
+package pool
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Stats are the numbers of one pool at one moment.
+type Stats struct {
+	Max        int // MAX_CONNECTIONS
+	Open       int // physical connections: in use, idle, or on their way out
+	InUse      int // leased
+	Idle       int
+	Connecting int
+	Waiting    int // callers in the queue
+
+	// Since the pool was opened:
+	Leases       int64         // leases given out
+	Opened       int64         // physical connections opened
+	Closed       int64         // physical connections closed
+	Waited       int64         // leases that had to queue
+	WaitDuration time.Duration // by all callers together
+	Refused      int64         // acquires that failed
+	Pings        int64         // health checks that cost a round trip
+	Dead         int64         // idle connections that the peek or the ping found dead
+	Canceled     int64         // statements stopped on the wire
+	Leaked       int64         // rows, transactions and statements that a release had to end
+	Quarantined  int64         // connections cut because a release could not end what was open on them
+}
+
+// Holder is one lease as others see it.
+type Holder struct {
+	Alias         string
+	Name          string        // the route or the task
+	Since         time.Time     // when the lease began
+	Held          time.Duration // how long it has been held
+	Idle          time.Duration // Held less the time spent in the database
+	InAtomicBlock bool
+	Open          bool   // rows, a transaction or a statement are open
+	LastStatement string // shortened
+	At            string // file:line of the statement that took the lease
+	Queries       int
+
+	// Streaming: the response of this holder has begun, and it still holds the
+	// connection, by KeepConnection or because rows or a block are open.
+	Streaming bool
+}
+
+// String is the holder in one clause.
+func (h Holder) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s held %s, %s of it idle", cmp.Or(h.Name, "somebody"), h.Held.Round(time.Millisecond), h.Idle.Round(time.Millisecond))
+	if h.InAtomicBlock {
+		b.WriteString(", in a transaction")
+	}
+	if h.LastStatement != "" {
+		fmt.Fprintf(&b, ", last %q", h.LastStatement)
+	}
+	fmt.Fprintf(&b, ", at %s", h.At)
+	return b.String()
+}
+
+// Stats returns the numbers of this moment.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.statsLocked()
+}
+
+func (p *Pool) statsLocked() Stats {
+	s := p.stats
+	s.Max = p.cfg.Max
+	s.Open = len(p.conns)
+	s.Idle = len(p.idle)
+	s.InUse = p.inUse
+	s.Connecting = p.connecting
+	s.Waiting = p.waiters.Len()
+	s.Pings = p.pings.Load()
+	s.Canceled = p.canceled.Load()
+	return s
+}
+
+// Holders returns who holds a connection now, the oldest first.
+func (p *Pool) Holders() []Holder {
+	p.mu.Lock()
+	conns := make([]*conn, 0, len(p.conns))
+	for c := range p.conns {
+		conns = append(conns, c)
+	}
+	p.mu.Unlock()
+	var holders []Holder
+	for _, c := range conns {
+		if h, ok := c.holder(); ok {
+			holders = append(holders, h)
+		}
+	}
+	slices.SortFunc(holders, func(a, b Holder) int { return a.Since.Compare(b.Since) })
+	return holders
+}
+
+func (c *conn) holder() (Holder, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.lease
+	if l == nil || l.owner == nil { // the pool itself, setting the session up
+		return Holder{}, false
+	}
+	now := time.Now()
+	h := Holder{
+		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
+		InAtomicBlock: c.tx != nil, Open: c.flight != nil || c.tx != nil || len(c.stmts) > 0,
+		LastStatement: shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
+		Streaming: l.owner.Responding(),
+	}
+	inside := time.Duration(l.inside.Load())
+	if c.flight != nil && c.flight.inCall {
+		inside += now.Sub(c.flight.started)
+	}
+	h.Idle = max(0, h.Held-inside)
+	return h, true
+}

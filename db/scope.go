@@ -1,0 +1,257 @@
+package db
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// Scope is one request, task or command: what holds connections, and gives them
+// all back when it ends. Its goroutines share its connections, one statement at a
+// time.
+type Scope struct {
+	connections *Connections
+	name        atomic.Pointer[string]
+	watch       context.Context // ends the statements of the scope
+
+	responding atomic.Bool // the response has begun
+	keep       atomic.Bool // by KeepConnection
+	lease      atomic.Pointer[Lease]
+
+	mu      sync.Mutex // guards the rest
+	ended   bool
+	conns   []*Conn
+	first   Conn // the first one's place
+	queries int  // of leases that have ended
+	inside  time.Duration
+}
+
+var _ pool.Owner = (*Scope)(nil)
+
+// scopeContext is the context of a scope, and the scope itself.
+type scopeContext struct {
+	context.Context
+	scope Scope
+}
+
+type scopeKey struct{}
+
+func (c *scopeContext) Value(key any) any {
+	if key == (scopeKey{}) {
+		return &c.scope
+	}
+	return c.Context.Value(key)
+}
+
+func scopeOf(ctx context.Context) *Scope {
+	sc, _ := ctx.Value(scopeKey{}).(*Scope)
+	return sc
+}
+
+// NewScope opens a scope and returns the context in which [From] finds it. It
+// leases nothing. When ctx ends, statements of the scope are cancelled; only End
+// gives the connections back.
+func (cs *Connections) NewScope(ctx context.Context, name string) (context.Context, *Scope) {
+	c := &scopeContext{Context: ctx}
+	c.scope.connections = cs
+	c.scope.watch = ctx
+	c.scope.name.Store(&name)
+	return c, &c.scope
+}
+
+// Run runs fn in a scope of its own: Django's request_started and
+// request_finished around a task, a command, a cron job. It returns what fn
+// returns, joined with what [Scope.End] says. A panic ends the scope and goes on.
+func (cs *Connections) Run(ctx context.Context, name string, fn func(ctx context.Context) error) (err error) {
+	ctx, sc := cs.NewScope(ctx, name)
+	defer func() { err = errors.Join(err, sc.End()) }()
+	return fn(ctx)
+}
+
+// Run is [Connections.Run] on the connections that ctx belongs to. It returns
+// [ErrNoScope] when it belongs to none.
+func Run(ctx context.Context, name string, fn func(ctx context.Context) error) error {
+	sc := scopeOf(ctx)
+	if sc == nil {
+		return ErrNoScope
+	}
+	return sc.connections.Run(ctx, name, fn)
+}
+
+// Name returns the route or the task.
+func (sc *Scope) Name() string { return *sc.name.Load() }
+
+// SetName renames the scope: a request learns its route while it is under way.
+func (sc *Scope) SetName(name string) { sc.name.Store(&name) }
+
+// SetLease changes how long the connections of this scope are held; the empty
+// Lease is each alias' own CONN_LEASE. It counts from the next statement.
+func (sc *Scope) SetLease(l Lease) { sc.lease.Store(&l) }
+
+// Responding reports whether the response of this scope has begun.
+func (sc *Scope) Responding() bool { return sc.responding.Load() }
+
+// End gives every connection back and ends the scope; later statements fail with
+// [ErrScopeEnded]. It returns an error that names each transaction that was still
+// open: it was rolled back. Rows left open are closed and logged. It may be called
+// twice, and waits at most a quarter of a second for a connection.
+func (sc *Scope) End() error {
+	sc.mu.Lock()
+	if sc.ended {
+		sc.mu.Unlock()
+		return nil
+	}
+	sc.ended = true
+	conns := sc.conns
+	sc.mu.Unlock()
+	var errs []error
+	for _, c := range conns {
+		errs = append(errs, c.end())
+	}
+	return errors.Join(errs...)
+}
+
+// conn returns the scope's connection of an alias.
+func (sc *Scope) conn(alias string) *Conn {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	for _, c := range sc.conns {
+		if c.alias == alias {
+			return c
+		}
+	}
+	d, ok := sc.connections.databases[alias]
+	if !ok {
+		return brokenConn(alias, &UnknownAliasError{Alias: alias, Have: sc.connections.aliases})
+	}
+	c := &sc.first
+	if len(sc.conns) > 0 {
+		c = &Conn{}
+	}
+	c.scope, c.database, c.alias = sc, d, alias
+	sc.conns = append(sc.conns, c)
+	return c
+}
+
+func (sc *Scope) touched() []*Conn {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return append([]*Conn(nil), sc.conns...)
+}
+
+// brief reports whether leases last for one statement or one block.
+func (sc *Scope) brief(d *database) bool {
+	if sc.keep.Load() {
+		return false
+	}
+	if sc.responding.Load() {
+		return true
+	}
+	lease := d.settings.ConnLease
+	if l := sc.lease.Load(); l != nil && *l != "" {
+		lease = *l
+	}
+	return lease == LeaseTransaction
+}
+
+// Respond is the release point of a response: it gives back every connection with
+// nothing open on it and lends one per statement from then on. Rows and
+// transactions that are open keep theirs until they end; they are returned. It
+// costs next to nothing when called again.
+func (sc *Scope) Respond() []Holder {
+	if sc.responding.Swap(true) || sc.keep.Load() {
+		return nil
+	}
+	held := 0
+	for _, c := range sc.touched() {
+		if !c.releaseIdle("first byte", pool.Place{}) {
+			held++
+		}
+	}
+	if held == 0 {
+		return nil
+	}
+	var mine []Holder
+	for _, h := range sc.connections.Holders() {
+		if h.Name == sc.Name() && h.Streaming {
+			mine = append(mine, h)
+		}
+	}
+	return mine
+}
+
+// RespondReleased is the release point of a stream: every connection is given back,
+// whatever is open on it, and later statements lease one each. Inside a
+// transaction it returns [ErrInAtomicBlock] with its place, and changes nothing.
+func (sc *Scope) RespondReleased() error {
+	conns := sc.touched()
+	for _, c := range conns {
+		if err := c.inBlock(); err != nil {
+			return err
+		}
+	}
+	sc.responding.Store(true)
+	for _, c := range conns {
+		c.release("stream", pool.Here(1), false)
+	}
+	return nil
+}
+
+// Keep says by name that what the scope holds stays held until it ends, also while
+// its response is sent.
+func (sc *Scope) Keep() {
+	sc.keep.Store(true)
+	sc.responding.Store(true)
+}
+
+// ReleaseIdle gives back every connection with nothing open on it, before
+// something that may wait for the client. The next statement leases again.
+func (sc *Scope) ReleaseIdle() {
+	for _, c := range sc.touched() {
+		c.releaseIdle("request body", pool.Place{})
+	}
+}
+
+// Held returns nil when the scope has no rows and no transaction open, and
+// otherwise a *[HeldError] with the caller's place.
+func (sc *Scope) Held() error {
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	for _, c := range sc.conns {
+		if open, ok := c.open(); ok {
+			here := pool.Here(1)
+			return &HeldError{Alias: c.alias, What: open.What, Opened: open.Place, Yielded: here.String()}
+		}
+	}
+	return nil
+}
+
+// Usage returns how many statements the scope has sent and how long it spent in
+// the database.
+func (sc *Scope) Usage() (queries int, inside time.Duration) {
+	for _, c := range sc.touched() {
+		q, d := c.usage()
+		queries += q
+		inside += d
+	}
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	return queries + sc.queries, inside + sc.inside
+}
+
+// spent adds what a lease has done, when it ends.
+func (sc *Scope) spent(l *pool.Lease) {
+	queries, inside := l.Queries(), l.Inside()
+	sc.mu.Lock()
+	defer sc.mu.Unlock()
+	sc.queries += queries
+	sc.inside += inside
+}
+
+// String names the scope.
+func (sc *Scope) String() string { return fmt.Sprintf("db.Scope %q", sc.Name()) }

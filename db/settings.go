@@ -1,0 +1,170 @@
+package db
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Forever is the age or idle time of a connection that is kept while it works:
+// CONN_MAX_AGE: null, Django's None.
+const Forever time.Duration = -1
+
+// DefaultAlias is the alias that [From] uses: Django's DEFAULT_DB_ALIAS.
+const DefaultAlias = "default"
+
+// Settings configure one alias of DATABASES. The keys of the settings file are
+// Django's, in upper case with underscores: ConnMaxAge is CONN_MAX_AGE. The zero
+// value of a field means its default.
+type Settings struct {
+	Engine   string            // ENGINE: "sqlite" or "postgres" (also "postgresql")
+	Name     string            // NAME: the database; for SQLite a file, or ":memory:"
+	User     string            // USER
+	Password Secret            // PASSWORD
+	Host     string            // HOST: a name, an address, or the folder of a unix socket
+	Port     int               // PORT: 0 is the engine's own
+	Options  map[string]string // OPTIONS: handed to the engine, keys in lower case
+
+	// ConnMaxAge (CONN_MAX_AGE) is how long one physical connection may serve
+	// scopes. 0 closes it when the request that opened it gives it back, Forever
+	// keeps it while it works. A connection is never closed in mid-lease, and up
+	// to 5 % of the age are taken off so that connections do not end together.
+	ConnMaxAge time.Duration
+	// ConnHealthChecks (CONN_HEALTH_CHECKS) pings a kept connection once per
+	// scope, before its first statement.
+	ConnHealthChecks bool
+	// AtomicRequests (ATOMIC_REQUESTS) runs each view in a transaction.
+	AtomicRequests bool
+
+	ConnLease      Lease         // CONN_LEASE: request (default) or transaction
+	MaxConnections int           // MAX_CONNECTIONS: 0 is 10
+	MaxWaiting     int           // MAX_WAITING: how many may queue; 0 is no limit
+	AcquireTimeout time.Duration // ACQUIRE_TIMEOUT: 0 is 5s; waiting, dialling, retrying, checking
+	ConnectTimeout time.Duration // CONNECT_TIMEOUT: 0 is 3s, for each attempt
+	ConnMaxIdle    time.Duration // CONN_MAX_IDLE: 0 is 300s, Forever never closes
+	ConnReset      Reset         // CONN_RESET: auto (default), always, rollback or none
+}
+
+// Lease is how long a scope holds a connection.
+type Lease string
+
+const (
+	// LeaseRequest holds it from the first statement until the boundary or the
+	// first byte to the client: Django's way, and the default.
+	LeaseRequest Lease = "request"
+	// LeaseTransaction holds it for one statement or one block, as PgBouncer's
+	// transaction pooling does.
+	LeaseTransaction Lease = "transaction"
+)
+
+// Reset is what happens to the state of a session when its holder gives it back.
+type Reset string
+
+const (
+	// ResetAuto resets a session whose statements may have left something behind.
+	ResetAuto Reset = "auto"
+	// ResetAlways resets every session, one round trip each.
+	ResetAlways Reset = "always"
+	// ResetRollback ends open transactions and resets nothing else.
+	ResetRollback Reset = "rollback"
+	// ResetNone trusts every holder; open transactions are ended all the same.
+	ResetNone Reset = "none"
+)
+
+const (
+	defaultMaxConnections = 10
+	defaultAcquireTimeout = 5 * time.Second
+	defaultConnectTimeout = 3 * time.Second
+	defaultConnMaxIdle    = 300 * time.Second
+)
+
+// SettingsError is one mistake in the settings of an alias.
+type SettingsError struct {
+	Alias   string // "default"
+	Key     string // "CONN_MAX_AGE"; empty when the alias itself is wrong
+	Problem string // what is wrong with which value
+	Hint    string // what to do now
+}
+
+// Error names the key, what is wrong with it, and what to do.
+func (e *SettingsError) Error() string {
+	where := "DATABASES"
+	if e.Alias != "" {
+		where += "." + e.Alias
+	}
+	if e.Key != "" {
+		where += "." + e.Key
+	}
+	s := fmt.Sprintf("db: %s: %s", where, e.Problem)
+	if e.Hint != "" {
+		s += "; " + e.Hint
+	}
+	return s
+}
+
+// WithDefaults returns a copy in which every zero value is replaced by what it
+// means, and the engine by its one spelling.
+func (s Settings) WithDefaults() Settings {
+	s.Engine = strings.ToLower(s.Engine)
+	if s.Engine == "postgresql" {
+		s.Engine = "postgres"
+	}
+	s.ConnLease = cmp.Or(s.ConnLease, LeaseRequest)
+	s.ConnReset = cmp.Or(s.ConnReset, ResetAuto)
+	s.MaxConnections = cmp.Or(s.MaxConnections, defaultMaxConnections)
+	s.AcquireTimeout = cmp.Or(s.AcquireTimeout, defaultAcquireTimeout)
+	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, defaultConnectTimeout)
+	s.ConnMaxIdle = cmp.Or(s.ConnMaxIdle, defaultConnMaxIdle)
+	return s
+}
+
+// Validate reports every mistake that can be seen without the engine, as joined
+// *[SettingsError] values. Zero values are no mistakes.
+func (s Settings) Validate(alias string) error {
+	var errs []error
+	bad := func(key, hint, problem string, args ...any) {
+		errs = append(errs, &SettingsError{Alias: alias, Key: key, Problem: fmt.Sprintf(problem, args...), Hint: hint})
+	}
+	if s.Engine == "" {
+		bad("ENGINE", "say sqlite or postgres", "is missing")
+	}
+	if s.ConnMaxAge < 0 && s.ConnMaxAge != Forever {
+		bad("CONN_MAX_AGE", "use 0 to close after each request, or null to keep the connection", "%s is negative", s.ConnMaxAge)
+	}
+	if s.ConnMaxIdle < 0 && s.ConnMaxIdle != Forever {
+		bad("CONN_MAX_IDLE", "use null to keep idle connections", "%s is negative", s.ConnMaxIdle)
+	}
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"ACQUIRE_TIMEOUT", s.AcquireTimeout}, {"CONNECT_TIMEOUT", s.ConnectTimeout}} {
+		if d.value < 0 {
+			bad(d.key, "leave it out for the default", "%s is negative", d.value)
+		}
+	}
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"MAX_CONNECTIONS", s.MaxConnections}, {"MAX_WAITING", s.MaxWaiting}} {
+		if n.value < 0 {
+			bad(n.key, "leave it out for the default", "%d is negative", n.value)
+		}
+	}
+	if s.Port < 0 || s.Port > 65535 {
+		bad("PORT", "leave it out for the engine's own", "%d is no port", s.Port)
+	}
+	if s.ConnLease != "" && !slices.Contains([]Lease{LeaseRequest, LeaseTransaction}, s.ConnLease) {
+		bad("CONN_LEASE", "say request or transaction", "%q is unknown", s.ConnLease)
+	}
+	if s.ConnReset != "" && !slices.Contains([]Reset{ResetAuto, ResetAlways, ResetRollback, ResetNone}, s.ConnReset) {
+		bad("CONN_RESET", "say auto, always, rollback or none", "%q is unknown", s.ConnReset)
+	}
+	if d := s.WithDefaults(); len(errs) == 0 && d.ConnectTimeout > d.AcquireTimeout {
+		bad("CONNECT_TIMEOUT", "make it shorter than ACQUIRE_TIMEOUT, which covers it",
+			"%s is longer than ACQUIRE_TIMEOUT %s", d.ConnectTimeout, d.AcquireTimeout)
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,168 @@
+package db
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/uptrace/bun"
+
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// ExecContext runs a statement that returns no rows. Arguments replace "?" as
+// everywhere in bun; without any the query is sent as it is.
+func (c *Conn) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	st, l, err := c.statement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.ExecContext(st, c.format(query, args))
+}
+
+// QueryContext runs a statement that returns rows. The caller closes them.
+func (c *Conn) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, l, err := c.statement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return l.QueryContext(st, c.format(query, args))
+}
+
+// QueryRowContext runs a statement that returns one row. Errors come from Scan,
+// which must be called: it closes the row.
+func (c *Conn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	st, l, err := c.statement(ctx)
+	if err != nil {
+		return errorRow(err)
+	}
+	row := l.DB().QueryRowContext(st, c.format(query, args))
+	st.Abandon()
+	return row
+}
+
+// PrepareContext prepares a statement on the connection of this scope. It must be
+// closed; the end of the lease closes it otherwise.
+func (c *Conn) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
+	st, l, err := c.statement(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stmt, err := l.DB().PrepareContext(st, query)
+	st.Abandon()
+	return stmt, err
+}
+
+// BeginTx begins a transaction for libraries that need a bun.Tx. It counts as a
+// block, and nests with its own BeginTx. It is rolled back when ctx ends, or when
+// the scope does.
+func (c *Conn) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error) {
+	place := pool.Here(1)
+	l, err := c.hold(ctx, place)
+	if err != nil {
+		return bun.Tx{}, err
+	}
+	over := l.Attachment(func(sqldb *sql.DB) any { return bun.NewDB(sqldb, c.database.dialect) }).(*bun.DB)
+	tx, err := over.BeginTx(l.TxContext(ctx, place, c), opts)
+	if err != nil {
+		c.Ended(l)
+	}
+	return tx, err
+}
+
+// RunInTx runs fn in a transaction: committed when fn returns nil, and rolled back
+// when it fails or panics.
+func (c *Conn) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(ctx context.Context, tx bun.Tx) error) error {
+	tx, err := c.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	committing := false
+	defer func() {
+		if !committing {
+			// The error of fn, or its panic, is what the caller must hear of.
+			_ = tx.Rollback()
+		}
+	}()
+	if err := fn(ctx, tx); err != nil {
+		return err
+	}
+	committing = true
+	return tx.Commit()
+}
+
+func (c *Conn) statement(ctx context.Context) (*pool.Statement, *pool.Lease, error) {
+	place := pool.Here(2)
+	l, err := c.hold(ctx, place)
+	if err != nil {
+		return nil, nil, err
+	}
+	return l.Statement(ctx, place, c), l, nil
+}
+
+func (c *Conn) format(query string, args []any) string {
+	if len(args) == 0 {
+		return query
+	}
+	return c.database.builder.QueryGen().FormatQuery(query, args...)
+}
+
+// errorRow is a *sql.Row whose Scan returns err; only a database can make one.
+func errorRow(err error) *sql.Row {
+	refusing := sql.OpenDB(refusal{})
+	defer refusing.Close() //nolint:errcheck // it has never dialled
+	return refusing.QueryRowContext(context.WithValue(context.Background(), refusalKey{}, err), "")
+}
+
+// NewSelect begins a SELECT on this connection.
+func (c *Conn) NewSelect() *bun.SelectQuery { return c.database.builder.NewSelect().Conn(c) }
+
+// NewInsert begins an INSERT on this connection.
+func (c *Conn) NewInsert() *bun.InsertQuery { return c.database.builder.NewInsert().Conn(c) }
+
+// NewUpdate begins an UPDATE on this connection.
+func (c *Conn) NewUpdate() *bun.UpdateQuery { return c.database.builder.NewUpdate().Conn(c) }
+
+// NewDelete begins a DELETE on this connection.
+func (c *Conn) NewDelete() *bun.DeleteQuery { return c.database.builder.NewDelete().Conn(c) }
+
+// NewMerge begins a MERGE on this connection.
+func (c *Conn) NewMerge() *bun.MergeQuery { return c.database.builder.NewMerge().Conn(c) }
+
+// NewRaw begins a query written as SQL.
+func (c *Conn) NewRaw(query string, args ...any) *bun.RawQuery {
+	return c.database.builder.NewRaw(query, args...).Conn(c)
+}
+
+// NewValues begins a VALUES list.
+func (c *Conn) NewValues(model any) *bun.ValuesQuery {
+	return c.database.builder.NewValues(model).Conn(c)
+}
+
+// NewCreateTable begins a CREATE TABLE.
+func (c *Conn) NewCreateTable() *bun.CreateTableQuery {
+	return c.database.builder.NewCreateTable().Conn(c)
+}
+
+// NewDropTable begins a DROP TABLE.
+func (c *Conn) NewDropTable() *bun.DropTableQuery { return c.database.builder.NewDropTable().Conn(c) }
+
+// NewCreateIndex begins a CREATE INDEX.
+func (c *Conn) NewCreateIndex() *bun.CreateIndexQuery {
+	return c.database.builder.NewCreateIndex().Conn(c)
+}
+
+// NewDropIndex begins a DROP INDEX.
+func (c *Conn) NewDropIndex() *bun.DropIndexQuery { return c.database.builder.NewDropIndex().Conn(c) }
+
+// NewTruncateTable begins a TRUNCATE.
+func (c *Conn) NewTruncateTable() *bun.TruncateTableQuery {
+	return c.database.builder.NewTruncateTable().Conn(c)
+}
+
+// NewAddColumn begins an ALTER TABLE ADD COLUMN.
+func (c *Conn) NewAddColumn() *bun.AddColumnQuery { return c.database.builder.NewAddColumn().Conn(c) }
+
+// NewDropColumn begins an ALTER TABLE DROP COLUMN.
+func (c *Conn) NewDropColumn() *bun.DropColumnQuery {
+	return c.database.builder.NewDropColumn().Conn(c)
+}
