@@ -257,6 +257,17 @@ func (c *Conn) inBlock() error {
 	return nil
 }
 
+// holder is the lease as others see it, if there is one.
+func (c *Conn) holder() (Holder, bool) {
+	c.mu.Lock()
+	l := c.lease
+	c.mu.Unlock()
+	if l == nil {
+		return Holder{}, false
+	}
+	return l.Holder()
+}
+
 func (c *Conn) open() (pool.Open, bool) {
 	c.mu.Lock()
 	l := c.lease

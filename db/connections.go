@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -189,11 +190,13 @@ func (cs *Connections) Holders() []Holder {
 // Close refuses new leases, waits for those that are out until ctx ends, then cuts
 // them off and names their holders in its error. It may be called twice.
 func (cs *Connections) Close(ctx context.Context) error {
-	var errs []error
-	for _, alias := range cs.aliases {
+	errs := make([]error, len(cs.aliases))
+	var all sync.WaitGroup
+	for i, alias := range cs.aliases {
 		d := cs.databases[alias]
-		errs = append(errs, d.pool.Close(ctx), d.refusing.Close())
+		all.Go(func() { errs[i] = errors.Join(d.pool.Close(ctx), d.refusing.Close()) })
 	}
+	all.Wait()
 	return errors.Join(errs...)
 }
 

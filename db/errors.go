@@ -18,8 +18,8 @@ var (
 	ErrScopeEnded = fmt.Errorf("db: the scope has ended: %w", pool.ErrReleased)
 
 	// ErrOutsideScope reports a statement that bypassed the scope, on the *bun.DB
-	// behind a query builder.
-	ErrOutsideScope = errors.New("db: this *bun.DB does not dial; take the connection from db.From(ctx)")
+	// behind a query builder or a transaction.
+	ErrOutsideScope = pool.ErrOutsideScope
 
 	// ErrHeldAcrossYield is what every [HeldError] is.
 	ErrHeldAcrossYield = errors.New("db: a stream yields while it holds its connection")

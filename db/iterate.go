@@ -28,13 +28,17 @@ const defaultBatchSize = 1000
 // the one before. A row that is written meanwhile is seen when its key is still
 // ahead; none is seen twice. T is the model, a struct.
 //
-// The query must have no order, limit or offset of its own. It must not be used
-// by anybody else while the iteration runs; iterating again starts anew. An error
-// ends the iteration as its last pair.
+// The query must have no order, limit or offset of its own: that is an error. It
+// may join, but not load relations of bun; load them for each batch. It must not be
+// used by anybody else while the iteration runs; iterating again starts anew. An
+// error ends the iteration as its last pair.
 func Iterate[T any](ctx context.Context, q *bun.SelectQuery, o ...IterateOptions) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		keys, err := keyset[T](q, o)
+		if err == nil {
+			q, err = unordered[T](q)
+		}
 		if err != nil {
 			yield(none, err)
 			return
@@ -104,17 +108,43 @@ func keyset[T any](q *bun.SelectQuery, options []IterateOptions) (*keys[T], erro
 // read returns the rows that follow last.
 func (k *keys[T]) read(ctx context.Context, q *bun.SelectQuery, last *T) ([]T, error) {
 	batch := make([]T, 0, k.size)
-	page := q.Clone().Model(&batch).Limit(int64(k.size))
+	page := q.Clone().Limit(int64(k.size))
 	for i, f := range k.fields {
 		page = page.OrderExpr("?TableAlias.? "+direction(k.desc[i]), bun.Ident(f.Name))
 	}
 	if last != nil {
 		page = page.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery { return k.after(q, last) })
 	}
-	if err := page.Scan(ctx); err != nil {
+	if err := page.Scan(ctx, &batch); err != nil {
 		return nil, err
 	}
 	return batch, nil
+}
+
+// unordered returns the query with a model, and an error when it has an order or a
+// limit: those would lose rows. bun does not tell, but the text does.
+func unordered[T any](q *bun.SelectQuery) (*bun.SelectQuery, error) {
+	if q.GetModel() == nil {
+		q = q.Clone().Model((*T)(nil))
+	}
+	var own, unlimited, ordered strings.Builder
+	for _, text := range []struct {
+		to    *strings.Builder
+		query *bun.SelectQuery
+	}{{&own, q}, {&unlimited, q.Clone().Limit(0).Offset(0)}, {&ordered, q.Clone().OrderExpr("quintet")}} {
+		b, err := text.query.AppendQuery(q.DB().QueryGen(), nil)
+		if err != nil {
+			return nil, fmt.Errorf("db: Iterate: %w", err)
+		}
+		text.to.Write(b)
+	}
+	switch {
+	case own.String() != unlimited.String():
+		return nil, fmt.Errorf("db: Iterate: the query has a limit or an offset; break off the loop instead: %s", own.String())
+	case !strings.Contains(ordered.String(), "ORDER BY quintet"):
+		return nil, fmt.Errorf("db: Iterate: the query has an order; name unique columns in OrderBy instead: %s", own.String())
+	}
+	return q, nil
 }
 
 func direction(desc bool) string {

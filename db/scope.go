@@ -37,6 +37,7 @@ var _ pool.Owner = (*Scope)(nil)
 type scopeContext struct {
 	context.Context
 	scope Scope
+	name  string // the scope's first one, so that it needs no allocation of its own
 }
 
 type scopeKey struct{}
@@ -57,10 +58,10 @@ func scopeOf(ctx context.Context) *Scope {
 // leases nothing. When ctx ends, statements of the scope are cancelled; only End
 // gives the connections back.
 func (cs *Connections) NewScope(ctx context.Context, name string) (context.Context, *Scope) {
-	c := &scopeContext{Context: ctx}
+	c := &scopeContext{Context: ctx, name: name}
 	c.scope.connections = cs
 	c.scope.watch = ctx
-	c.scope.name.Store(&name)
+	c.scope.name.Store(&c.name)
 	return c, &c.scope
 }
 
@@ -69,7 +70,11 @@ func (cs *Connections) NewScope(ctx context.Context, name string) (context.Conte
 // returns, joined with what [Scope.End] says. A panic ends the scope and goes on.
 func (cs *Connections) Run(ctx context.Context, name string, fn func(ctx context.Context) error) (err error) {
 	ctx, sc := cs.NewScope(ctx, name)
-	defer func() { err = errors.Join(err, sc.End()) }()
+	defer func() {
+		if endErr := sc.End(); endErr != nil {
+			err = errors.Join(err, endErr)
+		}
+	}()
 	return fn(ctx)
 }
 
@@ -167,22 +172,16 @@ func (sc *Scope) Respond() []Holder {
 	if sc.responding.Swap(true) || sc.keep.Load() {
 		return nil
 	}
-	held := 0
+	var held []Holder
 	for _, c := range sc.touched() {
-		if !c.releaseIdle("first byte", pool.Place{}) {
-			held++
+		if c.releaseIdle("first byte", pool.Place{}) {
+			continue
+		}
+		if h, ok := c.holder(); ok {
+			held = append(held, h)
 		}
 	}
-	if held == 0 {
-		return nil
-	}
-	var mine []Holder
-	for _, h := range sc.connections.Holders() {
-		if h.Name == sc.Name() && h.Streaming {
-			mine = append(mine, h)
-		}
-	}
-	return mine
+	return held
 }
 
 // RespondReleased is the release point of a stream: every connection is given back,
@@ -217,13 +216,14 @@ func (sc *Scope) ReleaseIdle() {
 	}
 }
 
-// Held returns nil when the scope has no rows and no transaction open, and
-// otherwise a *[HeldError] with the caller's place.
+// Held returns nil when the scope has no rows, no transaction and no prepared
+// statement open, and otherwise a *[HeldError] with the caller's place. A statement
+// that another goroutine of the scope is running does not count: it ends by itself.
 func (sc *Scope) Held() error {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
 	for _, c := range sc.conns {
-		if open, ok := c.open(); ok {
+		if open, ok := c.open(); ok && !open.Running {
 			here := pool.Here(1)
 			return &HeldError{Alias: c.alias, What: open.What, Opened: open.Place, Yielded: here.String()}
 		}

@@ -1,6 +1,10 @@
 package db
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // Secret is a string that cannot print itself: every verb of fmt, JSON, YAML, and
 // log/slog show "[hidden]", and nothing when it is empty. Convert it to string
@@ -14,6 +18,17 @@ func (s Secret) shown() string {
 		return ""
 	}
 	return hidden
+}
+
+// Format writes "[hidden]", in quotes where a string has them. Verbs that are none
+// of a string's would print the secret in their complaint.
+func (s Secret) Format(state fmt.State, verb rune) {
+	switch verb {
+	case 'v', 's', 'q':
+		_, _ = fmt.Fprintf(state, fmt.FormatString(state, verb), s.shown()) // a state keeps its error to itself
+	default:
+		_, _ = io.WriteString(state, s.shown())
+	}
 }
 
 // String returns "[hidden]".

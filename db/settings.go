@@ -43,7 +43,7 @@ type Settings struct {
 	MaxConnections int           // MAX_CONNECTIONS: 0 is 10
 	MaxWaiting     int           // MAX_WAITING: how many may queue; 0 is no limit
 	AcquireTimeout time.Duration // ACQUIRE_TIMEOUT: 0 is 5s; waiting, dialling, retrying, checking
-	ConnectTimeout time.Duration // CONNECT_TIMEOUT: 0 is 3s, for each attempt
+	ConnectTimeout time.Duration // CONNECT_TIMEOUT: 0 is 3s, or ACQUIRE_TIMEOUT if that is shorter; for each attempt
 	ConnMaxIdle    time.Duration // CONN_MAX_IDLE: 0 is 300s, Forever never closes
 	ConnReset      Reset         // CONN_RESET: auto (default), always, rollback or none
 }
@@ -116,7 +116,7 @@ func (s Settings) WithDefaults() Settings {
 	s.ConnReset = cmp.Or(s.ConnReset, ResetAuto)
 	s.MaxConnections = cmp.Or(s.MaxConnections, defaultMaxConnections)
 	s.AcquireTimeout = cmp.Or(s.AcquireTimeout, defaultAcquireTimeout)
-	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, defaultConnectTimeout)
+	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, min(defaultConnectTimeout, s.AcquireTimeout))
 	s.ConnMaxIdle = cmp.Or(s.ConnMaxIdle, defaultConnMaxIdle)
 	return s
 }

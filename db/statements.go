@@ -40,16 +40,15 @@ func (c *Conn) QueryRowContext(ctx context.Context, query string, args ...any) *
 	return row
 }
 
-// PrepareContext prepares a statement on the connection of this scope. It must be
-// closed; the end of the lease closes it otherwise.
+// PrepareContext prepares a statement on the connection of this scope, which is
+// held until the statement is closed. The release of the connection ends it
+// otherwise, and logs that. Placeholders are the engine's own.
 func (c *Conn) PrepareContext(ctx context.Context, query string) (*sql.Stmt, error) {
 	st, l, err := c.statement(ctx)
 	if err != nil {
 		return nil, err
 	}
-	stmt, err := l.DB().PrepareContext(st, query)
-	st.Abandon()
-	return stmt, err
+	return l.PrepareContext(st, query)
 }
 
 // BeginTx begins a transaction for libraries that need a bun.Tx. It counts as a
@@ -62,11 +61,14 @@ func (c *Conn) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error)
 		return bun.Tx{}, err
 	}
 	over := l.Attachment(func(sqldb *sql.DB) any { return bun.NewDB(sqldb, c.database.dialect) }).(*bun.DB)
-	tx, err := over.BeginTx(l.TxContext(ctx, place, c), opts)
+	txCtx, cancel := l.TxContext(ctx, place, c)
+	tx, err := over.BeginTx(txCtx, opts)
 	if err != nil {
+		cancel()
 		c.Ended(l)
+		return bun.Tx{}, err
 	}
-	return tx, err
+	return tx, nil
 }
 
 // RunInTx runs fn in a transaction: committed when fn returns nil, and rolled back

@@ -3,8 +3,8 @@ package pool
 import (
 	"container/list"
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 )
 
@@ -26,38 +26,60 @@ func (w *waiter) fail(err error) {
 // returns an *[AcquireError], or [ErrClosed].
 func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 	began := time.Now()
+	deadline := began.Add(p.cfg.AcquireTimeout)
 	var timer *time.Timer
 	defer func() {
 		if timer != nil {
 			timer.Stop()
 		}
 	}()
-	again := false // a caller whose connection was dead is first again
-	for {
+	var dead error // what the last idle connection died of
+	// A caller whose connection was unfit is first again.
+	for again := false; ; again = true {
+		switch {
+		case ctx.Err() != nil:
+			return nil, p.refuse(&kindError{GaveUp, contextError(ctx)}, began)
+		case dead != nil && !time.Now().Before(deadline):
+			return nil, p.refuse(&kindError{Unreachable, fmt.Errorf("the idle connections were dead, the last: %w", dead)}, began)
+		}
 		c, w, err := p.take(&claim, again)
 		if err == nil && c == nil {
 			if timer == nil {
-				timer = time.NewTimer(p.cfg.AcquireTimeout - time.Since(began))
+				timer = time.NewTimer(time.Until(deadline))
 			}
+			queued := time.Now()
 			c, err = p.wait(ctx, w, timer)
-			p.count(func(s *Stats) { s.Waited++; s.WaitDuration += time.Since(began) })
+			p.count(func(s *Stats) { s.Waited++; s.WaitDuration += time.Since(queued) })
 		}
 		if err != nil {
 			return nil, p.refuse(err, began)
 		}
-		if p.fit(c, &claim) {
-			return p.lease(c, &claim), nil
+		switch old, err := p.fit(c, &claim, time.Until(deadline)); {
+		case old:
+			p.giveBack(c, closed("age"), false)
+		case err != nil:
+			dead = err
+			p.count(func(s *Stats) { s.Dead++ })
+			p.giveBack(c, closed("dead"), false)
+		default:
+			return p.lease(c, &claim)
 		}
-		p.count(func(s *Stats) { s.Dead++ })
-		p.giveBack(c, closed("dead"), false)
-		again = true
 	}
 }
 
-func (p *Pool) lease(c *conn, claim *Claim) *Lease {
+func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
+	c.proven = false
 	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, since: time.Now()}
 	l.begin(claim.Watch)
-	return l
+	p.mu.Lock()
+	p.stats.Leases++
+	late := p.cutting // Close did not see this lease
+	p.mu.Unlock()
+	if late {
+		l.Release("closed", claim.Place, true)
+		return nil, ErrClosed
+	}
+	return l, nil
 }
 
 // take returns an idle connection, or queues.
@@ -67,14 +89,13 @@ func (p *Pool) take(claim *Claim, again bool) (*conn, *waiter, error) {
 	if p.closed {
 		return nil, nil, ErrClosed
 	}
-	if again || p.waiters.Len() == 0 {
+	if again || p.waiters.Len() <= p.connecting { // those who wait have theirs coming
 		if c := p.popIdleLocked(claim); c != nil {
 			p.inUse++
-			p.stats.Leases++
 			return c, nil, nil
 		}
 	}
-	if p.cfg.MaxWaiting > 0 && p.waiters.Len() >= p.cfg.MaxWaiting && !again {
+	if p.cfg.MaxWaiting > 0 && p.inUse+p.waiters.Len() >= p.cfg.Max+p.cfg.MaxWaiting && !again {
 		return nil, nil, &kindError{kind: QueueFull}
 	}
 	w := &waiter{claim: claim, ready: make(chan *conn, 1), failed: make(chan error, 1)}
@@ -103,13 +124,19 @@ func (p *Pool) popIdleLocked(claim *Claim) *conn {
 	return nil
 }
 
+// popWaiterLocked returns who is served with c: the first whom it suits, but nobody
+// behind one whom it does not suit and for whom nothing is being opened. For that
+// one it makes room.
 func (p *Pool) popWaiterLocked(c *conn) *waiter {
+	coming := p.connecting
 	for e := p.waiters.Front(); e != nil; e = e.Next() {
 		if w := e.Value.(*waiter); p.suits(c, w.claim) {
 			p.waiters.Remove(e)
 			w.at = nil
-			p.stats.Leases++
 			return w
+		}
+		if coming--; coming < 0 {
+			return nil
 		}
 	}
 	return nil
@@ -125,7 +152,7 @@ func (e *kindError) Unwrap() error { return e.err }
 
 // wait returns the connection that w is handed.
 func (p *Pool) wait(ctx context.Context, w *waiter, timer *time.Timer) (*conn, error) {
-	var reason error
+	var reason *kindError
 	select {
 	case c := <-w.ready:
 		return c, nil
@@ -141,26 +168,49 @@ func (p *Pool) wait(ctx context.Context, w *waiter, timer *time.Timer) (*conn, e
 		p.waiters.Remove(w.at)
 		w.at = nil
 	}
-	if f := p.failure; f.err != nil && reason.(*kindError).kind == Exhausted {
-		reason = &kindError{Unreachable, fmt.Errorf("%d attempts in %s, the last: %w", f.attempts, time.Since(f.since).Round(time.Millisecond), f.err)}
-	}
+	p.explainLocked(reason)
 	p.mu.Unlock()
 	select {
 	case c := <-w.ready: // handed over in the same moment: the next one gets it
-		p.mu.Lock()
-		p.inUse--
-		p.stats.Leases--
-		if p.closed {
-			p.inUse++
-			p.mu.Unlock()
-			p.giveBack(c, closed("closed"), false)
-			return nil, reason
-		}
-		p.offerLocked(c, time.Now())
-		p.mu.Unlock()
+		p.handOn(c)
 	default:
 	}
 	return nil, reason
+}
+
+// handOn takes back a connection whose taker has given up.
+func (p *Pool) handOn(c *conn) {
+	p.mu.Lock()
+	p.inUse--
+	if c.last == nil {
+		c.opener = nil // it has served nobody yet
+	}
+	if !p.closed {
+		p.offerLocked(c, time.Now())
+		p.mu.Unlock()
+		return
+	}
+	p.closing++
+	p.mu.Unlock()
+	p.discard(c, closed("closed"))
+}
+
+var errConnecting = errors.New("connecting has not ended yet")
+
+// explainLocked adds what went wrong with connecting meanwhile.
+func (p *Pool) explainLocked(k *kindError) {
+	f := p.failure
+	switch {
+	case f.err != nil:
+		err := fmt.Errorf("%d attempts in %s, the last: %w", f.attempts, time.Since(f.since).Round(time.Millisecond), f.err)
+		if k.kind == Exhausted {
+			k.kind, k.err = Unreachable, err
+		} else {
+			k.err = fmt.Errorf("%w; %w", k.err, err)
+		}
+	case k.kind == Exhausted && p.connecting > 0 && len(p.conns) == 0:
+		k.kind, k.err = Unreachable, errConnecting
+	}
 }
 
 // refuse makes the error of an acquire that failed.
@@ -180,153 +230,24 @@ func (p *Pool) refuse(err error, began time.Time) error {
 }
 
 // fit checks a connection before its first statement: its age, then a look at its
-// socket, then a ping where the settings want one. A fresh one is fit.
-func (p *Pool) fit(c *conn, claim *Claim) bool {
+// socket, then a ping where the settings want one, within what is left of the
+// acquire timeout. One that nobody has used since the server last answered a
+// check, a new one above all, is fit for a second.
+func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old bool, dead error) {
 	now := time.Now()
-	fresh := c.last == nil && now.Sub(c.openedAt) < parkLimit
-	switch {
-	case fresh:
-		return true
-	case c.expired(now) || c.obsolete:
-		return false
-	case p.cfg.Driver.Peek(c.inner) != nil:
-		return false
-	case !p.cfg.HealthChecks:
-		return true
-	case claim.Brief && c.last.owner == claim.Owner && now.Sub(c.verifiedAt) < parkLimit:
-		return true // once per scope, and after a second of idleness
+	checked := now.Sub(c.verifiedAt) < parkLimit
+	if c.expired(now) || c.obsolete.Load() {
+		return true, nil
 	}
-	p.pings.Add(1)
-	if c.bounded(func(ctx context.Context) error { return p.cfg.Driver.Ping(ctx, c.inner) }) != nil {
-		return false
+	if c.proven && checked {
+		return false, nil
 	}
-	c.verifiedAt = time.Now()
-	return true
-}
-
-// growLocked starts what opens connections for those who wait. Connections that
-// are kept are opened one at a time: meanwhile one that comes back may serve. With
-// MaxAge 0 none comes back, so everybody's is opened at once.
-func (p *Pool) growLocked() {
-	want := 1
-	if p.cfg.MaxAge == 0 {
-		want = p.waiters.Len()
+	if err := p.cfg.Driver.Peek(c.inner); err != nil {
+		return false, err
 	}
-	for !p.closed && p.connecting < want && p.connecting < p.waiters.Len() {
-		var evict *conn
-		if len(p.conns)+p.connecting >= p.cfg.Max {
-			// Idle connections that suit nobody in the queue make room.
-			if len(p.idle) == 0 {
-				return
-			}
-			evict = p.idle[0]
-			p.idle = append(p.idle[:0], p.idle[1:]...)
-			delete(p.conns, evict)
-			p.stats.Closed++
-		}
-		p.connecting++
-		p.background.Add(1)
-		go p.connect(evict)
+	same := claim.Brief && c.last != nil && c.last.owner == claim.Owner
+	if !p.cfg.HealthChecks || same && checked { // once per scope, and after a second
+		return false, nil
 	}
-}
-
-// connect opens one connection for the first waiter, retrying while somebody
-// waits and the failure may pass.
-func (p *Pool) connect(evict *conn) {
-	defer p.background.Done()
-	if evict != nil {
-		p.closeConn(evict)
-	}
-	const longest = time.Second
-	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, longest) {
-		c, err := p.open()
-		p.mu.Lock()
-		if err == nil {
-			p.connecting--
-			p.failure = failure{}
-			p.conns[c] = struct{}{}
-			p.stats.Opened++
-			p.inUse++
-			p.mu.Unlock()
-			p.deliver(c)
-			return
-		}
-		if p.failure.err == nil {
-			p.failure.since = time.Now()
-		}
-		p.failure.err = err
-		p.failure.attempts++
-		final := !p.cfg.Driver.Transient(err)
-		if p.closed || p.waiters.Len() == 0 || final {
-			p.connecting--
-			if final {
-				p.failAllLocked(err)
-			}
-			p.failure = failure{}
-			p.freedLocked()
-			p.mu.Unlock()
-			return
-		}
-		p.mu.Unlock()
-		timer := time.NewTimer(backoff/2 + rand.N(backoff/2))
-		select {
-		case <-timer.C:
-		case <-p.ctx.Done():
-			timer.Stop()
-		}
-	}
-}
-
-// failAllLocked tells everybody who waits that connecting is hopeless.
-func (p *Pool) failAllLocked(err error) {
-	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
-		p.waiters.Remove(e).(*waiter).fail(&kindError{Unreachable, err})
-	}
-}
-
-// deliver gives a new connection to the first waiter.
-func (p *Pool) deliver(c *conn) {
-	now := time.Now()
-	p.mu.Lock()
-	p.inUse--
-	if p.closed {
-		p.inUse++
-		p.mu.Unlock()
-		p.giveBack(c, closed("closed"), false)
-		return
-	}
-	if e := p.waiters.Front(); e != nil {
-		c.opener = e.Value.(*waiter).claim.Owner
-	}
-	p.offerLocked(c, now)
-	p.growLocked()
-	p.mu.Unlock()
-}
-
-func (p *Pool) open() (*conn, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.ConnectTimeout)
-	defer cancel()
-	began := time.Now()
-	inner, err := p.cfg.Driver.Connect(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := newConn(p, inner, time.Now())
-	if err == nil {
-		if err = p.setup(ctx, c); err != nil {
-			p.closeConn(c)
-		}
-	} else if cerr := p.cfg.Driver.Close(inner); cerr != nil {
-		err = fmt.Errorf("%w; and closing it: %w", err, cerr)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if p.cfg.Setup != nil {
-		c.last = nil // fresh all the same
-	}
-	if p.cfg.Created != nil {
-		p.cfg.Created(time.Since(began))
-	}
-	return c, nil
+	return false, c.ping(min(max(left, healthLimit/4), healthLimit))
 }

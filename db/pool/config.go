@@ -19,8 +19,10 @@ const (
 	busyLimit = time.Second
 	// healthLimit bounds a ping, a rollback and a reset, each.
 	healthLimit = time.Second
-	// cancelLimit bounds a cancel request, and then the statement's answer to it.
+	// cancelLimit bounds a cancel: the requests and the statement's answer.
 	cancelLimit = 2 * time.Second
+	// cancelAgain is when the request is first repeated.
+	cancelAgain = 50 * time.Millisecond
 	// parkLimit is how long a connection with MaxAge 0 may idle between the
 	// statements of one scope, and how fresh a health check must be.
 	parkLimit = time.Second

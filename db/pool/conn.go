@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,7 +25,6 @@ type conn struct {
 	query driver.QueryerContext
 	db    *sql.DB
 
-	openedAt  time.Time
 	expiresAt time.Time // zero: never
 
 	// gate holds a token while a statement runs or its rows are open; wire while
@@ -36,14 +36,17 @@ type conn struct {
 	// Guarded by pool.mu.
 	idleSince time.Time
 	opener    Owner // whose scope opened it
-	obsolete  bool  // close at the next give-back
 
-	verifiedAt time.Time // last answer of the server that proved it alive; owned by the holder
+	obsolete atomic.Bool // close at the next give-back
+
+	// Owned by who has the connection.
+	verifiedAt time.Time // the last answer of the server to a check
+	proven     bool      // nothing was sent since then
 
 	mu         sync.Mutex // guards the rest
 	epoch      uint64     // handles of an older epoch are cut off
 	lease      *Lease     // nil while idle
-	last       *Lease     // the lease before, for messages
+	last       *Lease     // the last one of an owner that ended
 	flight     *Statement // running, or with open rows
 	rows       *rows      // the open rows of flight
 	tx         *tx
@@ -83,7 +86,7 @@ func (l lock) within(d time.Duration) bool {
 var errDriver = errors.New("db: the driver lacks ExecContext or QueryContext")
 
 func newConn(p *Pool, inner driver.Conn, now time.Time) (*conn, error) {
-	c := &conn{pool: p, inner: inner, openedAt: now, verifiedAt: now, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
+	c := &conn{pool: p, inner: inner, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
 	var ok bool
 	if c.exec, ok = inner.(driver.ExecerContext); !ok {
 		return nil, errDriver
@@ -152,8 +155,13 @@ func (c *conn) cancel(st *Statement, cause error) {
 		return
 	}
 	st.canceled = cause
-	noted := make(chan struct{})
+	noted, left := make(chan struct{}), make(chan struct{})
 	st.noted = noted
+	if st.inCall {
+		st.left = left
+	} else {
+		close(left)
+	}
 	c.mu.Unlock()
 	c.pool.canceled.Add(1)
 
@@ -162,24 +170,33 @@ func (c *conn) cancel(st *Statement, cause error) {
 		st.stopInner()
 		return
 	}
+	c.cancelOnWire(st, left)
+}
+
+// cancelOnWire asks again until the call has returned: a server that has not begun
+// with the statement yet takes no notice. One that never answers is as good as gone.
+func (c *conn) cancelOnWire(st *Statement, left <-chan struct{}) {
 	ctx, done := context.WithTimeout(context.Background(), cancelLimit)
 	defer done()
-	if err := c.pool.cfg.Driver.Cancel(ctx, c.inner); err != nil {
-		c.pool.cfg.Driver.Kill(c.inner)
-		return
-	}
-	// A server that took note but never answers is as good as gone.
-	timer := time.AfterFunc(cancelLimit, func() {
-		c.mu.Lock()
-		stuck := c.flight == st && st.inCall
-		c.mu.Unlock()
-		if stuck {
-			c.pool.cfg.Driver.Kill(c.inner)
+	for wait := cancelAgain; ; wait *= 2 {
+		err := c.pool.cfg.Driver.Cancel(ctx, c.inner)
+		if err != nil || ctx.Err() != nil {
+			c.mu.Lock()
+			over := c.flight != st
+			c.mu.Unlock()
+			if !over {
+				c.pool.cfg.Driver.Kill(c.inner)
+			}
+			return
 		}
-	})
-	c.mu.Lock()
-	st.killer = timer
-	c.mu.Unlock()
+		timer := time.NewTimer(wait)
+		select {
+		case <-left:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
 }
 
 // judge turns a driver's error into ours and remembers what it says about the

@@ -20,9 +20,7 @@ func (k Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	l.conn.mu.Lock()
 	defer l.conn.mu.Unlock()
-	h := &handle{conn: l.conn, epoch: l.conn.epoch}
-	h.lease.Store(l)
-	return &leased{handle: h, l: l}, nil
+	return &leased{handle: newHandle(l, true), l: l}, nil
 }
 
 // Driver returns a driver that refuses to open by name.

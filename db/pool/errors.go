@@ -27,6 +27,10 @@ var (
 	// ErrInAtomicBlock reports what cannot be done while a transaction is open.
 	ErrInAtomicBlock = errors.New("db: a transaction is open")
 
+	// ErrOutsideScope reports a statement that bypassed the scope, on the *bun.DB
+	// behind a query builder or a transaction.
+	ErrOutsideScope = errors.New("db: this *bun.DB does not dial; take the connection from db.From(ctx)")
+
 	// ErrUnavailable is what every [AcquireError] is.
 	ErrUnavailable = errors.New("db: no connection available")
 )

@@ -15,24 +15,30 @@ type connector struct{ c *conn }
 func (k connector) Connect(ctx context.Context) (driver.Conn, error) {
 	st := statementOf(ctx)
 	if st == nil || st.lease == nil {
-		// A prepared statement that looks for a second connection, or one that was
-		// kept beyond its lease.
-		k.c.mu.Lock()
-		flight, last := k.c.flight, k.c.last
-		k.c.mu.Unlock()
-		if flight != nil {
-			return nil, busy(&Statement{place: Here(1)}, flight)
-		}
-		return nil, k.c.releasedError(last)
+		return nil, ErrOutsideScope // somebody has kept a *bun.DB
 	}
 	k.c.mu.Lock()
 	defer k.c.mu.Unlock()
-	h := &handle{conn: k.c, epoch: k.c.epoch}
-	h.lease.Store(st.lease)
-	return h, nil
+	return newHandle(st.lease, false), nil
 }
 
 func (k connector) Driver() driver.Driver { return driverOnly{} }
+
+// bound is what the *sql.DB of a lease's prepared statements dials: they come
+// with the context of their caller, which does not name the lease.
+type bound struct{ l *Lease }
+
+func (k bound) Connect(context.Context) (driver.Conn, error) {
+	c := k.l.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease != k.l {
+		return nil, c.releasedError(k.l)
+	}
+	return newHandle(k.l, true), nil
+}
+
+func (k bound) Driver() driver.Driver { return driverOnly{} }
 
 type driverOnly struct{}
 
@@ -44,7 +50,15 @@ func (driverOnly) Open(string) (driver.Conn, error) {
 type handle struct {
 	conn  *conn
 	epoch uint64
+	bound bool                  // to one lease
 	lease atomic.Pointer[Lease] // of the last statement that named one
+}
+
+// newHandle returns a handle for statements of l; conn.mu is taken.
+func newHandle(l *Lease, bound bool) *handle {
+	h := &handle{conn: l.conn, epoch: l.conn.epoch, bound: bound}
+	h.lease.Store(l)
+	return h
 }
 
 var (
@@ -63,9 +77,14 @@ func (h *handle) ResetSession(ctx context.Context) error {
 	if !h.IsValid() {
 		return driver.ErrBadConn
 	}
-	if st := statementOf(ctx); st != nil && st.lease != nil {
-		h.lease.Store(st.lease)
+	if h.bound {
+		return nil
 	}
+	st := statementOf(ctx)
+	if st == nil || st.lease == nil {
+		return driver.ErrBadConn // Connect says why
+	}
+	h.lease.Store(st.lease)
 	return nil
 }
 
@@ -91,9 +110,8 @@ func (h *handle) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = h.conn.pool.cfg.Driver.Ping(st.driverContext(), h.conn.inner)
+	err = h.conn.judge(st, h.conn.pool.cfg.Driver.Ping(st.driverContext(), h.conn.inner))
 	st.called()
-	err = h.conn.judge(st, err)
 	st.end()
 	return err
 }
@@ -110,8 +128,8 @@ func (h *handle) ExecContext(ctx context.Context, query string, args []driver.Na
 // executed is the end of every statement that returns no rows.
 func (h *handle) executed(st *Statement, query string, err error) error {
 	h.conn.leaves(st, query)
-	st.called()
 	err = h.conn.judge(st, err)
+	st.called()
 	st.observe(err)
 	st.end()
 	return err
@@ -131,8 +149,8 @@ func (h *handle) queried(st *Statement, query string, inner driver.Rows, err err
 	c := h.conn
 	c.leaves(st, query)
 	if err != nil {
-		st.called()
 		err = c.judge(st, err)
+		st.called()
 		st.observe(err)
 		st.end()
 		return nil, err
@@ -165,16 +183,15 @@ func (h *handle) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 		return nil, err
 	}
 	inner, err := preparer.PrepareContext(st.driverContext(), query)
-	var s *stmt
-	if err == nil {
-		s = h.conn.addStmt(h, inner, query)
-	}
-	st.called()
-	err = h.conn.judge(st, err)
-	st.end()
 	if err != nil {
+		err = h.conn.judge(st, err)
+		st.called()
+		st.end()
 		return nil, err
 	}
+	s := h.conn.addStmt(h, st, inner)
+	st.called()
+	st.leave() // it needs the lease until it is closed
 	return s, nil
 }
 
@@ -195,13 +212,21 @@ func (h *handle) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 		st.end()
 		return nil, fmt.Errorf("%w: it was begun at %s; nest with its own BeginTx, which makes a savepoint", ErrInAtomicBlock, open.place.String())
 	}
-	inner, err := beginner.BeginTx(st.driverContext(), opts)
+	begin, begun := st.driverContext(), func() bool { return true }
+	if st.inner != nil {
+		// The driver keeps this context for the COMMIT: it ends with a cancel of
+		// the BEGIN, and not with its success.
+		own, cancel := context.WithCancel(context.WithoutCancel(begin))
+		begin, begun = own, context.AfterFunc(begin, cancel)
+	}
+	inner, err := beginner.BeginTx(begin, opts)
+	begun()
 	var t *tx
 	if err == nil {
 		t = h.conn.addTx(h, st, inner)
 	}
-	st.called()
 	err = h.conn.judge(st, err)
+	st.called()
 	st.observe(err)
 	st.end()
 	if err != nil {

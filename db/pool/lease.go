@@ -24,11 +24,13 @@ type Lease struct {
 
 	inside atomic.Int64 // nanoseconds spent in the database
 	dirty  atomic.Bool  // the session may need a reset
+	reset  bool         // it was; owned by the release
 
 	// Guarded by conn.mu.
 	doubtful  bool // an error made the connection doubtful
 	lastQuery string
 	queries   int
+	prepared  *sql.DB // for prepared statements; nil without
 
 	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it
 	released   bool
@@ -39,14 +41,18 @@ type Lease struct {
 // begin makes l the lease of its connection.
 func (l *Lease) begin(watch context.Context) {
 	c := l.conn
+	if watch != nil && watch.Done() != nil {
+		l.watch(watch)
+	}
 	c.mu.Lock()
 	c.lease = l
 	c.mu.Unlock()
-	if watch == nil || watch.Done() == nil {
-		return
-	}
-	// One watcher for the whole lease, instead of one or two goroutines for each
-	// statement.
+}
+
+// watch is one watcher for the whole lease, instead of one or two goroutines for
+// each statement.
+func (l *Lease) watch(watch context.Context) {
+	c := l.conn
 	l.watched = watch.Done()
 	l.unwatch = context.AfterFunc(watch, func() {
 		c.mu.Lock()
@@ -73,17 +79,32 @@ func (l *Lease) QueryContext(st *Statement, query string) (*sql.Rows, error) {
 	return rows, err //nolint:sqlclosecheck // the caller closes them
 }
 
+// PrepareContext prepares a statement on the leased connection. It needs the lease
+// until it is closed.
+func (l *Lease) PrepareContext(st *Statement, query string) (*sql.Stmt, error) {
+	l.conn.mu.Lock()
+	if l.prepared == nil {
+		l.prepared = sql.OpenDB(bound{l})
+	}
+	prepared := l.prepared
+	l.conn.mu.Unlock()
+	stmt, err := prepared.PrepareContext(st, query)
+	st.Abandon()
+	return stmt, err //nolint:sqlclosecheck // the caller closes it
+}
+
 // DB is the *sql.DB above the leased connection. Contexts of its calls must come
 // from [Lease.Statement] or [Lease.TxContext].
 func (l *Lease) DB() *sql.DB { return l.conn.db }
 
 // TxContext prepares the context of a BeginTx: like a statement's, but ended when
-// ctx is, or with the lease. The ender hears of the end of the transaction, and
-// nothing when it never began.
-func (l *Lease) TxContext(ctx context.Context, place Place, ender Ender) context.Context {
+// ctx is, or with the transaction, or with the lease. The ender hears of the end
+// of the transaction. When it never began the ender hears nothing, and the caller
+// must cancel.
+func (l *Lease) TxContext(ctx context.Context, place Place, ender Ender) (context.Context, context.CancelFunc) {
 	st := &Statement{lease: l, place: place, txEnder: ender}
 	st.Context, st.endTx = context.WithCancel(ctx)
-	return txContext{st.Context, st}
+	return txContext{st.Context, st}, st.endTx
 }
 
 // txContext is a Statement that database/sql may watch.
@@ -113,9 +134,10 @@ func (l *Lease) Attachment(make func(*sql.DB) any) any {
 // Open describes what is open on the lease: rows, a transaction, a prepared
 // statement. The zero value is nothing.
 type Open struct {
-	What  string // "rows of \"SELECT ...\"", "a transaction"
-	Place string
-	Tx    bool
+	What    string // "the rows of \"SELECT ...\"", "a transaction"
+	Place   string
+	Tx      bool // a transaction
+	Running bool // a statement that is under way and has no rows yet: it ends by itself
 }
 
 // Open returns what is open, the most telling thing first.
@@ -131,10 +153,10 @@ func (l *Lease) Open() (Open, bool) {
 	case c.rows != nil:
 		return Open{What: "the rows of " + quote(c.flight.query), Place: c.flight.place.String()}, true
 	case c.flight != nil:
-		return Open{What: "the statement " + quote(c.flight.query), Place: c.flight.place.String()}, true
+		return Open{What: "the statement " + quote(c.flight.query), Place: c.flight.place.String(), Running: true}, true
 	}
 	for s := range c.stmts {
-		return Open{What: "the prepared statement " + quote(s.query), Place: s.place.String()}, true
+		return Open{What: "the prepared statement " + quote(s.query), Place: s.made.place.String()}, true
 	}
 	return Open{}, false
 }
@@ -158,7 +180,20 @@ func (l *Lease) Queries() int {
 // Inside is the time spent in the database so far.
 func (l *Lease) Inside() time.Duration { return time.Duration(l.inside.Load()) }
 
-// Ping makes one round trip, as Django's is_usable does.
+// Ping makes one round trip, as Django's is_usable does, within a second.
 func (l *Lease) Ping(ctx context.Context, place Place) error {
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
 	return l.conn.db.PingContext(l.Statement(ctx, place, nil))
+}
+
+// Holder is the lease as others see it; ok is false once it has ended.
+func (l *Lease) Holder() (h Holder, ok bool) {
+	c := l.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease != l {
+		return Holder{}, false
+	}
+	return l.holderLocked(), true
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -31,13 +32,16 @@ type Pool struct {
 	closed     bool
 	conns      map[*conn]struct{}
 	idle       []*conn // the newest last
-	inUse      int
+	inUse      int     // leased
+	closing    int     // on their way out; they keep their permits until they are gone
 	connecting int
 	waiters    list.List // of *waiter, the oldest first
 	stats      Stats
 	failure    failure
-	sweeper    *time.Timer // closes idle connections; nil when none is due
-	drained    chan struct{}
+	sweeper    *time.Timer   // closes idle connections; nil when none is due
+	leftovers  []*sql.DB     // of leases that left prepared statements open
+	cutting    bool          // Close has lost its patience
+	drained    chan struct{} // closed when the pool is, and nothing is left
 }
 
 // failure is what the growers have met since they last succeeded.
@@ -49,7 +53,7 @@ type failure struct {
 
 // New returns a pool that has opened nothing yet.
 func New(cfg Config) *Pool {
-	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{})}
+	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), drained: make(chan struct{})}
 	if p.traits.Single {
 		p.cfg.Max, p.cfg.MaxAge, p.cfg.MaxIdle = 1, Forever, Forever
 	}
@@ -84,27 +88,34 @@ func (p *Pool) giveBack(c *conn, f fate, brief bool) bool {
 		switch {
 		case p.closed:
 			f = closed("closed")
-		case c.obsolete || c.expired(now), p.cfg.MaxAge == 0 && !brief:
+		case c.obsolete.Load() || c.expired(now), p.cfg.MaxAge == 0 && !brief:
 			f = closed("age")
 		}
 	}
+	p.inUse--
 	if f == keep {
-		p.inUse--
 		p.offerLocked(c, now)
 		p.mu.Unlock()
 		return true
 	}
+	p.closing++
 	p.mu.Unlock()
+	p.discard(c, f)
+	return false
+}
+
+// discard closes a connection that counts as closing, and frees its permit.
+func (p *Pool) discard(c *conn, f fate) {
+	p.cfg.Logger.Debug("db: closing a connection", "alias", p.cfg.Alias, "reason", string(f))
 	if f != gone {
 		p.closeConn(c)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
-	p.inUse--
+	p.closing--
 	p.stats.Closed++
 	p.freedLocked()
-	return false
 }
 
 // offerLocked hands a healthy connection to the first waiter, or keeps it idle.
@@ -123,22 +134,34 @@ func (p *Pool) offerLocked(c *conn, now time.Time) {
 // freedLocked runs whenever a permit or a connection has become free.
 func (p *Pool) freedLocked() {
 	p.growLocked()
-	if p.drained != nil && p.inUse == 0 && p.connecting == 0 {
+	if !p.closed || p.inUse+p.closing+p.connecting > 0 {
+		return
+	}
+	select {
+	case <-p.drained:
+	default:
 		close(p.drained)
-		p.drained = nil
 	}
 }
 
 // closeConn closes a connection that nobody else can reach any more.
 func (p *Pool) closeConn(c *conn) {
-	if err := c.db.Close(); err != nil {
-		p.cfg.Logger.Debug("db: close", "alias", p.cfg.Alias, "err", err)
-	}
+	p.closeDB(c.db)
 	c.wire.take()
 	defer c.wire.give()
 	if err := p.cfg.Driver.Close(c.inner); err != nil {
 		// Nobody waits for this connection: the one that broke it was told.
 		p.cfg.Logger.Debug("db: close connection", "alias", p.cfg.Alias, "err", err)
+	}
+}
+
+// closeDB ends the goroutine of a *sql.DB; its handles close nothing.
+func (p *Pool) closeDB(sqldb *sql.DB) {
+	if sqldb == nil {
+		return
+	}
+	if err := sqldb.Close(); err != nil {
+		p.cfg.Logger.Debug("db: close", "alias", p.cfg.Alias, "err", err)
 	}
 }
 
@@ -175,11 +198,11 @@ func (p *Pool) sweep() {
 	}
 	due := append([]*conn(nil), p.idle[:n]...)
 	p.idle = append(p.idle[:0], p.idle[n:]...)
-	p.inUse += len(due) // they keep their permits until they are closed
+	p.closing += len(due)
 	p.armLocked(now)
 	p.mu.Unlock()
 	for _, c := range due {
-		p.giveBack(c, closed("idle"), false)
+		p.discard(c, closed("idle"))
 	}
 }
 
@@ -200,26 +223,22 @@ func (p *Pool) EndOwner(owner Owner) {
 	}
 	for c := range p.conns {
 		if c.opener == owner {
-			c.obsolete = true
+			c.obsolete.Store(true)
 		}
 	}
 	p.idle = rest
-	p.inUse += len(mine)
+	p.closing += len(mine)
 	p.mu.Unlock()
 	for _, c := range mine {
-		p.giveBack(c, closed("age"), false)
+		p.discard(c, closed("age"))
 	}
 }
 
 // Close refuses new leases, closes what is idle, and waits for the rest until ctx
-// ends; then it cuts what is still leased. It may be called twice.
+// ends; then it cuts what is still leased, and says so. When it returns nothing is
+// left. It may be called twice, also at the same time.
 func (p *Pool) Close(ctx context.Context) error {
 	p.mu.Lock()
-	if p.closed {
-		p.mu.Unlock()
-		p.background.Wait()
-		return nil
-	}
 	p.closed = true
 	p.stop()
 	if p.sweeper != nil && p.sweeper.Stop() {
@@ -231,34 +250,36 @@ func (p *Pool) Close(ctx context.Context) error {
 	}
 	idle := p.idle
 	p.idle = nil
-	p.inUse += len(idle)
+	p.closing += len(idle)
+	p.freedLocked()
 	p.mu.Unlock()
 	for _, c := range idle {
-		p.giveBack(c, closed("closed"), false)
+		p.discard(c, closed("closed"))
 	}
 
-	p.mu.Lock()
-	drained := make(chan struct{})
-	if p.inUse == 0 && p.connecting == 0 {
-		close(drained)
-	} else {
-		p.drained = drained
-	}
-	p.mu.Unlock()
 	var err error
 	select {
-	case <-drained:
+	case <-p.drained:
 	case <-ctx.Done():
 		err = p.cutAll(contextError(ctx))
+		<-p.drained
 	}
 	p.background.Wait()
+	p.mu.Lock()
+	leftovers := p.leftovers
+	p.leftovers = nil
+	p.mu.Unlock()
+	for _, sqldb := range leftovers {
+		p.closeDB(sqldb)
+	}
 	return err
 }
 
 // cutAll releases every lease in its holder's place.
 func (p *Pool) cutAll(cause error) error {
 	p.mu.Lock()
-	leases := make([]*Lease, 0, len(p.conns))
+	p.cutting = true // who is about to get a lease gives it up
+	var leases []*Lease
 	for c := range p.conns {
 		c.mu.Lock()
 		if c.lease != nil && c.lease.owner != nil {
@@ -267,14 +288,17 @@ func (p *Pool) cutAll(cause error) error {
 		c.mu.Unlock()
 	}
 	p.mu.Unlock()
-	errs := []error{}
-	for _, l := range leases {
-		errs = append(errs, errors.New("db: "+p.cfg.Alias+": cut off "+name(l.owner)+", who still held a connection taken at "+l.place.String()))
-		l.Release("closed", Here(2), true)
-	}
-	if len(errs) == 0 {
+	if len(leases) == 0 {
 		return nil
 	}
+	var errs []error
+	var all sync.WaitGroup
+	place := Here(2)
+	for _, l := range leases {
+		errs = append(errs, fmt.Errorf("db: %q: cut off %s, who still held a connection taken at %s", p.cfg.Alias, name(l.owner), l.place.String()))
+		all.Go(func() { l.Release("closed", place, true) })
+	}
+	all.Wait()
 	return errors.Join(append(errs, cause)...)
 }
 

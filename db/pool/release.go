@@ -29,18 +29,22 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 	c := l.conn
 	held := time.Since(l.since)
 	leaks := c.cutOff(l)
+	for _, leak := range leaks {
+		c.pool.cfg.Logger.Warn("db: released with something open", "alias", c.pool.cfg.Alias, "holder", name(l.owner),
+			"open", leak.What, "at", leak.Place, "reason", reason)
+	}
 	var fate fate
-	switch {
-	case leaks == nil:
-		fate = c.tidy(l)
-	default:
-		for _, leak := range leaks {
-			c.pool.cfg.Logger.Warn("db: released with something open", "alias", c.pool.cfg.Alias, "holder", name(l.owner),
-				"open", leak.What, "at", leak.Place, "reason", reason)
-		}
+	if leaks == nil && c.gate.try() {
+		fate = c.tidy(l, false)
+		c.gate.give()
+	} else {
 		fate = c.endLeaks(l, len(leaks))
 	}
-	if fate == keep && drop {
+	if fate == keep && l.reset {
+		fate = c.setUpAgain()
+	}
+	c.pool.endPrepared(l, leaks != nil)
+	if fate == keep && drop && !c.pool.traits.Single {
 		fate = closed("dropped")
 	}
 	if l.owner != nil && c.pool.cfg.Released != nil {
@@ -63,6 +67,24 @@ func name(o Owner) string {
 	return o.Name()
 }
 
+// endPrepared closes what prepared statements stood on. Where some may be open it
+// stays for a while, to tell them that they come too late.
+func (p *Pool) endPrepared(l *Lease, leaks bool) {
+	l.conn.mu.Lock()
+	over := l.prepared
+	l.conn.mu.Unlock()
+	if leaks && over != nil {
+		p.mu.Lock()
+		p.leftovers = append(p.leftovers, over)
+		over = nil
+		if len(p.leftovers) > p.cfg.Max {
+			over, p.leftovers = p.leftovers[0], p.leftovers[1:]
+		}
+		p.mu.Unlock()
+	}
+	p.closeDB(over)
+}
+
 // fate is what becomes of a connection at give-back: keep, gone, or the reason for
 // closing it.
 type fate string
@@ -78,7 +100,10 @@ func closed(reason string) fate { return fate(reason) }
 func (c *conn) cutOff(l *Lease) []Open {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.last, c.lease = l, nil
+	c.lease = nil
+	if l.owner != nil {
+		c.last = l
+	}
 	var leaks []Open
 	if c.tx != nil {
 		c.tx.cut = true
@@ -92,7 +117,7 @@ func (c *conn) cutOff(l *Lease) []Open {
 		leaks = append(leaks, Open{What: what + quote(f.query), Place: f.place.String()})
 	}
 	for s := range c.stmts {
-		leaks = append(leaks, Open{What: "the prepared statement " + quote(s.query), Place: s.place.String()})
+		leaks = append(leaks, Open{What: "the prepared statement " + quote(s.query), Place: s.made.place.String()})
 	}
 	if leaks != nil {
 		c.epoch++
@@ -110,9 +135,6 @@ func (c *conn) endLeaks(l *Lease, n int) fate {
 	go func() {
 		defer p.background.Done()
 		f := c.endOpen(l)
-		if f == keep {
-			f = c.tidy(l)
-		}
 		if settled.Swap(true) {
 			p.closeConn(c)
 			return
@@ -140,49 +162,46 @@ func (c *conn) endLeaks(l *Lease, n int) fate {
 // endOpen closes rows, statements and transactions, cancelling what takes long.
 func (c *conn) endOpen(l *Lease) fate {
 	c.mu.Lock()
-	st, open, t := c.flight, c.rows, c.tx
+	st, limit := c.flight, drainLimit
+	if c.rows == nil {
+		limit = 0 // it runs: nobody will read its answer
+	}
 	c.mu.Unlock()
 	if st != nil {
-		limit := drainLimit
-		if open == nil {
-			limit = 0 // it runs: nobody will read its answer
-		}
-		timer := time.AfterFunc(limit, func() { c.cancel(st, ErrReleased) })
+		timer := time.AfterFunc(limit, func() { c.cancel(st, c.releasedError(l)) })
 		defer timer.Stop()
 	}
 	c.wire.take() // the goroutine that was inside the driver has left it
-	err := c.closeOpen(l, open)
-	c.wire.give()
-	if open != nil && !open.byUser {
-		st.end()
-	}
-	if t != nil && t.end != nil {
-		t.end()
-	}
-	if err != nil && !c.alive(err) {
-		return closed("leak")
-	}
-	return keep
-}
-
-func (c *conn) closeOpen(l *Lease, open *rows) error {
-	var errs []error
-	if open != nil {
-		if open.closed {
-			open.byUser = true
-		} else {
-			open.closed, open.err = true, c.releasedError(l)
-			errs = append(errs, open.inner.Close())
-		}
-	}
 	c.mu.Lock()
-	stmts := c.stmts
-	c.stmts, c.tx = nil, nil
+	open, t, stmts := c.rows, c.tx, c.stmts // it may have left something new
+	c.tx, c.stmts = nil, nil
+	if t != nil {
+		t.cut, c.rawBegin = true, true
+	}
 	c.mu.Unlock()
+	var errs []error
+	mine := open != nil && !open.closed // otherwise its own Close goes on
+	if mine {
+		open.closed, open.err = true, c.releasedError(l)
+		errs = append(errs, open.inner.Close())
+	}
 	for s := range stmts {
 		errs = append(errs, s.inner.Close())
 	}
-	return errors.Join(errs...)
+	c.wire.give()
+	if mine {
+		open.st.end()
+	}
+	if t != nil {
+		t.end()
+	}
+	// Whose statement it was has noted what became of it and left.
+	c.gate.take()
+	defer c.gate.give()
+	if err := errors.Join(errs...); err != nil && !c.alive(err) {
+		return closed("leak")
+	}
+	return c.tidy(l, t != nil)
 }
 
 // alive reports whether the connection may be used after err.
@@ -192,8 +211,8 @@ func (c *conn) alive(err error) bool {
 }
 
 // tidy makes the session fit for the next holder, or names what forbids that. A
-// clean session costs nothing.
-func (c *conn) tidy(l *Lease) fate {
+// clean session costs nothing. The gate is taken: nobody else is on the connection.
+func (c *conn) tidy(l *Lease, told bool) fate {
 	p := c.pool
 	c.mu.Lock()
 	lost, doubtful, rawBegin := c.lost, l.doubtful, c.rawBegin
@@ -202,34 +221,26 @@ func (c *conn) tidy(l *Lease) fate {
 		return closed("lost")
 	}
 	in, known := p.cfg.Driver.InTransaction(c.inner)
-	if !known {
-		in = rawBegin
-	}
-	if in {
-		if err := c.bounded(func(ctx context.Context) error {
-			_, err := c.exec.ExecContext(ctx, "ROLLBACK", nil)
-			return err
-		}); err != nil && known {
+	if in || !known && rawBegin {
+		switch err := c.exchange(healthLimit, c.sendRollback); {
+		case err == nil:
+			doubtful = false
+			if told {
+				break
+			}
+			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", shorten(l.lastQuery))
+		case known:
 			return closed("open transaction")
 		}
-		p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", shorten(l.lastQuery))
-		doubtful = false
 	}
-	if doubtful {
-		p.pings.Add(1)
-		if err := c.bounded(func(ctx context.Context) error { return p.cfg.Driver.Ping(ctx, c.inner) }); err != nil {
-			return closed("error")
-		}
+	if doubtful && c.ping(healthLimit) != nil {
+		return closed("error")
 	}
 	if p.cfg.Reset == ResetAlways || p.cfg.Reset == ResetAuto && l.dirty.Load() {
-		if err := c.bounded(func(ctx context.Context) error { return p.cfg.Driver.Reset(ctx, c.inner) }); err != nil {
+		if err := c.exchange(healthLimit, p.cfg.Driver.Reset); err != nil {
 			return closed("reset")
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), healthLimit)
-		defer cancel()
-		if err := p.setup(ctx, c); err != nil {
-			return closed("setup")
-		}
+		l.reset = true
 	}
 	if v, ok := c.inner.(driver.Validator); ok && !p.traits.Single && !v.IsValid() {
 		return closed("invalid")
@@ -237,15 +248,42 @@ func (c *conn) tidy(l *Lease) fate {
 	return keep
 }
 
-func (c *conn) bounded(call func(context.Context) error) error {
+// setUpAgain prepares a session that was reset.
+func (c *conn) setUpAgain() fate {
 	ctx, cancel := context.WithTimeout(context.Background(), healthLimit)
+	defer cancel()
+	if err := c.pool.setup(ctx, c); err != nil {
+		c.pool.cfg.Logger.Error("db: OnConnect failed after a reset; the connection is closed", "alias", c.pool.cfg.Alias, "err", err)
+		return closed("setup")
+	}
+	return keep
+}
+
+// exchange makes a call on the driver for the pool itself. The server's answer
+// proves the connection.
+func (c *conn) exchange(limit time.Duration, call func(context.Context, driver.Conn) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	c.wire.take()
 	defer c.wire.give()
 	c.mu.Lock()
 	c.rawBegin = false
 	c.mu.Unlock()
-	return call(ctx)
+	if err := call(ctx, c.inner); err != nil {
+		return err
+	}
+	c.verifiedAt, c.proven = time.Now(), true
+	return nil
+}
+
+func (c *conn) ping(limit time.Duration) error {
+	c.pool.pings.Add(1)
+	return c.exchange(limit, c.pool.cfg.Driver.Ping)
+}
+
+func (c *conn) sendRollback(ctx context.Context, _ driver.Conn) error {
+	_, err := c.exec.ExecContext(ctx, "ROLLBACK", nil)
+	return err
 }
 
 // setup prepares a session: Options.OnConnect.

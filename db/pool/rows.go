@@ -14,8 +14,7 @@ type rows struct {
 	openedAt time.Time
 
 	// Guarded by conn.wire.
-	closed bool
-	byUser bool  // closed by their own Close, before a release came to it
+	closed bool  // by themselves, or by a release
 	err    error // why they were closed
 }
 
@@ -23,7 +22,19 @@ func newRows(st *Statement, inner driver.Rows) *rows {
 	return &rows{inner: inner, st: st, openedAt: time.Now()}
 }
 
-func (r *rows) Columns() []string { return r.inner.Columns() }
+func (r *rows) Columns() []string { return described(r, r.inner.Columns) }
+
+// described looks at the rows of a driver, unless they are closed: by then it may
+// have begun with others.
+func described[T any](r *rows, look func() T) (v T) {
+	c := r.st.lease.conn
+	c.wire.take()
+	defer c.wire.give()
+	if !r.closed {
+		v = look()
+	}
+	return v
+}
 
 // Next reads a row. Once the statement's context has ended, or its lease, it
 // returns that as its error.
@@ -49,11 +60,11 @@ func (r *rows) step(call func() error) error {
 		return canceled
 	}
 	err := call()
-	st.called()
-	if err == io.EOF { //nolint:errorlint // database/sql compares it so
-		return io.EOF
+	if err != io.EOF { //nolint:errorlint // database/sql compares it so
+		err = c.judge(st, err)
 	}
-	return c.judge(st, err)
+	st.called()
+	return err
 }
 
 // Close ends the statement. Rows that a release has closed say why.
@@ -69,18 +80,15 @@ func (r *rows) Close() error {
 	c.mu.Lock()
 	c.callLocked(r.st)
 	c.mu.Unlock()
-	err := r.inner.Close()
+	err := c.judge(r.st, r.inner.Close())
 	r.st.called()
-	err = c.judge(r.st, err)
 	r.st.end()
 	return err
 }
 
 func (r *rows) HasNextResultSet() bool {
-	if n, ok := r.inner.(driver.RowsNextResultSet); ok {
-		return n.HasNextResultSet()
-	}
-	return false
+	n, ok := r.inner.(driver.RowsNextResultSet)
+	return ok && described(r, n.HasNextResultSet)
 }
 
 func (r *rows) NextResultSet() error {
@@ -92,36 +100,40 @@ func (r *rows) NextResultSet() error {
 }
 
 func (r *rows) ColumnTypeScanType(i int) reflect.Type {
-	if t, ok := r.inner.(driver.RowsColumnTypeScanType); ok {
-		return t.ColumnTypeScanType(i)
+	t, ok := r.inner.(driver.RowsColumnTypeScanType)
+	if ok {
+		if found := described(r, func() reflect.Type { return t.ColumnTypeScanType(i) }); found != nil {
+			return found
+		}
 	}
 	return reflect.TypeFor[any]()
 }
 
 func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
-	if t, ok := r.inner.(driver.RowsColumnTypeDatabaseTypeName); ok {
-		return t.ColumnTypeDatabaseTypeName(i)
+	t, ok := r.inner.(driver.RowsColumnTypeDatabaseTypeName)
+	if !ok {
+		return ""
 	}
-	return ""
+	return described(r, func() string { return t.ColumnTypeDatabaseTypeName(i) })
 }
 
-func (r *rows) ColumnTypeLength(i int) (int64, bool) {
-	if t, ok := r.inner.(driver.RowsColumnTypeLength); ok {
-		return t.ColumnTypeLength(i)
+func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
+	if t, has := r.inner.(driver.RowsColumnTypeLength); has {
+		length = described(r, func() (n int64) { n, ok = t.ColumnTypeLength(i); return n })
 	}
-	return 0, false
+	return length, ok
 }
 
 func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
-	if t, ok := r.inner.(driver.RowsColumnTypeNullable); ok {
-		return t.ColumnTypeNullable(i)
+	if t, has := r.inner.(driver.RowsColumnTypeNullable); has {
+		nullable = described(r, func() (null bool) { null, ok = t.ColumnTypeNullable(i); return null })
 	}
-	return false, false
+	return nullable, ok
 }
 
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	if t, ok := r.inner.(driver.RowsColumnTypePrecisionScale); ok {
-		return t.ColumnTypePrecisionScale(i)
+	if t, has := r.inner.(driver.RowsColumnTypePrecisionScale); has {
+		precision = described(r, func() (p int64) { p, scale, ok = t.ColumnTypePrecisionScale(i); return p })
 	}
-	return 0, 0, false
+	return precision, scale, ok
 }

@@ -26,12 +26,13 @@ type Statement struct {
 	// Guarded by conn.mu.
 	inCall   bool // inside a call on the driver
 	canceled error
-	noted    chan struct{} // closed when the cancel request is done
-	killer   *time.Timer
+	left     chan struct{} // closed when the call returns that a cancel waits for
+	noted    chan struct{} // closed when the last cancel request is done
 
 	stop      func() bool        // disarms the watcher
 	inner     context.Context    // what the driver gets, where cancelling it is the way
 	stopInner context.CancelFunc // cancels inner
+	keepInner bool               // beyond the statement
 }
 
 // Ender hears that a statement and its rows have ended.
@@ -136,6 +137,7 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 		// The scope's watcher may have fired before it could see this statement.
 		err = contextError(ctx)
 		c.land(st)
+		st.disarm()
 	}
 	if err != nil {
 		c.wire.give()
@@ -155,8 +157,10 @@ func (c *conn) board(h *handle, st *Statement) error {
 	}
 	c.flight = st
 	c.callLocked(st)
-	st.lease.lastQuery = st.query
-	st.lease.queries++
+	if st.query != "" { // a ping
+		st.lease.lastQuery = st.query
+		st.lease.queries++
+	}
 	return nil
 }
 
@@ -175,23 +179,37 @@ func (st *Statement) driverContext() context.Context {
 	return st
 }
 
-// called ends the call on the driver, with the wire taken.
+// called ends the call on the driver and gives up the wire: what its error says
+// about the connection must be known by then, see judge.
 func (st *Statement) called() {
 	c := st.lease.conn
 	c.mu.Lock()
-	st.inCall = false
+	st.returnedLocked()
 	st.lease.inside.Add(int64(time.Since(st.started)))
 	c.mu.Unlock()
 	c.wire.give()
 }
 
+func (st *Statement) returnedLocked() {
+	st.inCall = false
+	if st.left != nil {
+		close(st.left)
+		st.left = nil
+	}
+}
+
 // end takes the statement off the connection and opens the gate.
 func (st *Statement) end() {
+	st.leave()
+	st.finish()
+}
+
+// leave is end for a statement whose lease is still needed.
+func (st *Statement) leave() {
 	c := st.lease.conn
 	c.land(st)
 	st.disarm()
 	c.gate.give()
-	st.finish()
 }
 
 // observe tells who listens that the statement was answered.
@@ -208,11 +226,11 @@ func (c *conn) land(st *Statement) {
 	if c.flight == st {
 		c.flight, c.rows = nil, nil
 	}
-	st.inCall = false
+	st.returnedLocked()
 }
 
 // disarm stops the watcher. If it has fired, the server must have taken note of
-// the cancel before another statement may follow on this connection.
+// the cancel before anything else may follow on this connection.
 func (st *Statement) disarm() {
 	if st.stop != nil {
 		st.stop()
@@ -223,14 +241,8 @@ func (st *Statement) disarm() {
 	c.mu.Unlock()
 	if noted != nil {
 		<-noted
-		c.mu.Lock()
-		killer := st.killer
-		c.mu.Unlock()
-		if killer != nil {
-			killer.Stop()
-		}
 	}
-	if st.stopInner != nil {
+	if st.stopInner != nil && !st.keepInner {
 		st.stopInner()
 	}
 }

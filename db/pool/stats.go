@@ -11,7 +11,7 @@ import (
 // Stats are the numbers of one pool at one moment.
 type Stats struct {
 	Max        int // MAX_CONNECTIONS
-	Open       int // physical connections: in use, idle, or on their way out
+	Open       int // physical connections: leased, idle, or on their way out
 	InUse      int // leased
 	Idle       int
 	Connecting int
@@ -104,11 +104,15 @@ func (p *Pool) Holders() []Holder {
 func (c *conn) holder() (Holder, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := c.lease
-	if l == nil || l.owner == nil { // the pool itself, setting the session up
+	if c.lease == nil || c.lease.owner == nil { // the pool itself, setting the session up
 		return Holder{}, false
 	}
-	now := time.Now()
+	return c.lease.holderLocked(), true
+}
+
+// holderLocked describes the lease, which conn.mu protects.
+func (l *Lease) holderLocked() Holder {
+	c, now := l.conn, time.Now()
 	h := Holder{
 		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
 		InAtomicBlock: c.tx != nil, Open: c.flight != nil || c.tx != nil || len(c.stmts) > 0,
@@ -120,5 +124,5 @@ func (c *conn) holder() (Holder, bool) {
 		inside += now.Sub(c.flight.started)
 	}
 	h.Idle = max(0, h.Held-inside)
-	return h, true
+	return h
 }

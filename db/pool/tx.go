@@ -3,6 +3,7 @@ package pool
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"strings"
 )
 
@@ -11,23 +12,40 @@ type tx struct {
 	h     *handle
 	inner driver.Tx
 	place Place
-	end   context.CancelFunc // lets database/sql's goroutine go
-	ender Ender              // hears that the transaction has ended
-	cut   bool               // a release has ended it; guarded by conn.mu
+	end   func() // lets database/sql's goroutine go, and the driver's
+	ender Ender  // hears that the transaction has ended
+	cut   bool   // a release has ended it; guarded by conn.mu
 }
 
 func (c *conn) addTx(h *handle, st *Statement, inner driver.Tx) *tx {
-	t := &tx{h: h, inner: inner, place: st.place, end: st.endTx, ender: st.txEnder}
+	t := &tx{h: h, inner: inner, place: st.place, ender: st.txEnder}
+	st.keepInner = true // the driver uses it until the transaction ends
+	t.end = func() {
+		if st.endTx != nil {
+			st.endTx()
+		}
+		if st.stopInner != nil {
+			st.stopInner()
+		}
+	}
 	c.mu.Lock()
 	c.tx = t
 	c.mu.Unlock()
 	return t
 }
 
-func (t *tx) Commit() error   { return t.finish("COMMIT", t.inner.Commit) }
-func (t *tx) Rollback() error { return t.finish("ROLLBACK", t.inner.Rollback) }
+// Ending a transaction is clean-up: it does not depend on who still waits. A commit
+// may take its time; a rollback has nothing to do.
 
-func (t *tx) finish(query string, call func() error) error {
+func (t *tx) Commit() error { return t.finish(context.Background(), "COMMIT", t.inner.Commit) }
+
+func (t *tx) Rollback() error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthLimit)
+	defer cancel()
+	return t.finish(ctx, "ROLLBACK", t.inner.Rollback)
+}
+
+func (t *tx) finish(ctx context.Context, query string, call func() error) error {
 	c := t.h.conn
 	c.mu.Lock()
 	cut := t.cut
@@ -35,40 +53,61 @@ func (t *tx) finish(query string, call func() error) error {
 	if cut {
 		return c.releasedError(t.h.lease.Load())
 	}
-	// Ending a transaction is clean-up: it does not depend on who still waits.
-	st, err := t.h.begin(context.Background(), query)
+	st, err := t.h.begin(ctx, query)
+	if errors.Is(err, ErrConnectionLost) {
+		t.over(t.h.lease.Load()) // with its connection
+	}
 	if err != nil {
 		return err
 	}
 	err = call()
-	c.mu.Lock()
-	if c.tx == t {
-		c.tx = nil
+	if err != nil {
+		c.rollBack()
 	}
-	c.mu.Unlock()
-	st.called()
 	err = c.judge(st, err)
+	st.called()
 	st.observe(err)
 	st.end()
-	if t.end != nil {
-		t.end()
-	}
-	if t.ender != nil {
-		t.ender.Ended(st.lease)
-	}
+	t.over(st.lease)
 	return err
+}
+
+// rollBack ends a transaction that a failed COMMIT has left open, as SQLite does.
+// The wire is taken.
+func (c *conn) rollBack() {
+	if in, known := c.pool.cfg.Driver.InTransaction(c.inner); known && !in {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), healthLimit)
+	defer cancel()
+	// If this fails too, the release finds the transaction, or a dead connection.
+	_, _ = c.exec.ExecContext(ctx, "ROLLBACK", nil)
+}
+
+// over forgets the transaction and tells who must know.
+func (t *tx) over(l *Lease) {
+	c := t.h.conn
+	c.mu.Lock()
+	if c.tx == t {
+		c.tx, c.rawBegin = nil, false
+	}
+	c.mu.Unlock()
+	t.end()
+	if t.ender != nil {
+		t.ender.Ended(l)
+	}
 }
 
 // stmt is a prepared statement.
 type stmt struct {
 	h     *handle
 	inner driver.Stmt
+	made  *Statement // the one that prepared it; ends with it
 	query string
-	place Place
 }
 
-func (c *conn) addStmt(h *handle, inner driver.Stmt, query string) *stmt {
-	s := &stmt{h: h, inner: inner, query: query, place: Here(3)}
+func (c *conn) addStmt(h *handle, made *Statement, inner driver.Stmt) *stmt {
+	s := &stmt{h: h, inner: inner, made: made, query: made.query}
 	c.mu.Lock()
 	if c.stmts == nil {
 		c.stmts = make(map[*stmt]struct{})
@@ -82,21 +121,29 @@ func (s *stmt) NumInput() int { return s.inner.NumInput() }
 
 // Close deallocates the statement; one that outlived its lease is gone already.
 func (s *stmt) Close() error {
+	defer s.made.finish()
 	c := s.h.conn
-	if !c.gate.within(busyLimit) {
-		return nil // rows are open: the release will deallocate it
+	if !s.open() || !c.gate.within(busyLimit) { // rows are open: the release will deallocate it
+		return nil
 	}
 	defer c.gate.give()
 	c.wire.take()
 	defer c.wire.give()
+	if !s.open() {
+		return nil // a release was faster
+	}
 	c.mu.Lock()
-	_, mine := c.stmts[s]
 	delete(c.stmts, s)
 	c.mu.Unlock()
-	if !mine {
-		return nil
-	}
 	return s.inner.Close()
+}
+
+func (s *stmt) open() bool {
+	c := s.h.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, open := c.stmts[s]
+	return open
 }
 
 // Exec and Query are the old forms; database/sql uses the others.

@@ -1,0 +1,131 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+)
+
+// growLocked starts what opens connections for those who wait. Connections that
+// are kept are opened one at a time: meanwhile one that comes back may serve. With
+// MaxAge 0 none comes back, so everybody's is opened at once.
+func (p *Pool) growLocked() {
+	want := 1
+	if p.cfg.MaxAge == 0 {
+		want = p.waiters.Len()
+	}
+	for !p.closed && p.connecting < want && p.connecting < p.waiters.Len() {
+		var evict *conn
+		if len(p.conns)+p.connecting >= p.cfg.Max {
+			// Idle connections that suit nobody in the queue make room.
+			if len(p.idle) == 0 {
+				return
+			}
+			evict = p.idle[0]
+			p.idle = append(p.idle[:0], p.idle[1:]...)
+			delete(p.conns, evict)
+			p.stats.Closed++
+		}
+		p.connecting++
+		p.background.Add(1)
+		go p.connect(evict)
+	}
+}
+
+// connect opens one connection for the first waiter, retrying while somebody
+// waits and the failure may pass.
+func (p *Pool) connect(evict *conn) {
+	defer p.background.Done()
+	if evict != nil {
+		p.closeConn(evict)
+	}
+	const longest = time.Second
+	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, longest) {
+		c, err := p.open()
+		if err == nil {
+			p.deliver(c)
+			return
+		}
+		if p.failed(err) {
+			return
+		}
+		timer := time.NewTimer(backoff/2 + rand.N(backoff/2))
+		select {
+		case <-timer.C:
+		case <-p.ctx.Done():
+			timer.Stop()
+		}
+	}
+}
+
+// failed notes that connecting has failed, and reports whether to leave it at that.
+func (p *Pool) failed(err error) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failure.err == nil {
+		p.failure.since = time.Now()
+	}
+	p.failure.err = err
+	p.failure.attempts++
+	// While other connections live, those who wait may still be served by them.
+	hopeless := !p.cfg.Driver.Transient(err) && len(p.conns) == 0
+	if !p.closed && p.waiters.Len() > 0 && !hopeless {
+		return false
+	}
+	p.connecting--
+	if hopeless {
+		for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
+			p.waiters.Remove(e).(*waiter).fail(&kindError{Unreachable, err})
+		}
+	}
+	p.failure = failure{}
+	p.freedLocked()
+	return true
+}
+
+// deliver gives a new connection to the first waiter.
+func (p *Pool) deliver(c *conn) {
+	p.mu.Lock()
+	p.connecting--
+	p.failure = failure{}
+	p.conns[c] = struct{}{}
+	p.stats.Opened++
+	if p.closed {
+		p.closing++
+		p.mu.Unlock()
+		p.discard(c, closed("closed"))
+		return
+	}
+	defer p.mu.Unlock()
+	if e := p.waiters.Front(); e != nil {
+		c.opener = e.Value.(*waiter).claim.Owner
+	}
+	p.offerLocked(c, time.Now())
+	p.growLocked()
+}
+
+func (p *Pool) open() (*conn, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.ConnectTimeout)
+	defer cancel()
+	began := time.Now()
+	inner, err := p.cfg.Driver.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := newConn(p, inner, time.Now())
+	if err != nil {
+		if cerr := p.cfg.Driver.Close(inner); cerr != nil {
+			err = fmt.Errorf("%w; and closing it: %w", err, cerr)
+		}
+		return nil, err
+	}
+	if err := p.setup(ctx, c); err != nil {
+		p.closeConn(c)
+		return nil, err
+	}
+	if p.cfg.Created != nil {
+		p.cfg.Created(time.Since(began))
+	}
+	return c, nil
+}

@@ -1,0 +1,163 @@
+package views
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"mime"
+	"net/http"
+	"os"
+	"path"
+	"strconv"
+)
+
+// File answers with a file of FS. Ranges, If-Modified-Since and the other
+// conditions are answered as by [http.ServeContent], on which it stands: with
+// 206, 304, 412 or 416. A conditional request needs a modification time, which
+// embedded files do not have, or an ETag in Header.
+//
+// A name that does not exist, is a directory or is no valid [fs.ValidPath], such
+// as one with "..", is [ErrNotFound]; directories are never listed. A Status
+// other than 0 and 200 sends the whole file with that status, whatever the client
+// asked for, and so does a file that cannot seek. Django's FileResponse.
+type File struct {
+	Status      int
+	Header      http.Header
+	Cookies     []*http.Cookie
+	FS          fs.FS
+	Name        string // slash-separated, relative to FS
+	ContentType string // by default guessed from the Name, then from the content
+	Attachment  string // when set, browsers save the file under this name (RFC 6266)
+}
+
+// Respond sends the file, or what the conditions of the request ask for instead.
+func (f File) Respond(w http.ResponseWriter, r *Request) (err error) {
+	h := head{"File", status(f.Status, http.StatusOK), f.Header, f.Cookies, f.ContentType}
+	if err := h.check(); err != nil {
+		return err
+	}
+	if f.FS == nil {
+		return fmt.Errorf("views: File: %q has no FS: say where it is", f.Name)
+	}
+	if err := h.oneType(); err != nil {
+		return err
+	}
+	file, info, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+
+	h.apply(w)
+	if f.Attachment != "" {
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Attachment}))
+	}
+	to := &fileWriter{ResponseWriter: w, name: f.Name}
+	if content, ok := seekable(file); ok && h.status == http.StatusOK {
+		http.ServeContent(to, r.Request, f.Name, info.ModTime(), content)
+		return to.err
+	}
+	f.copy(to, r, h, file, info.Size())
+	return to.err
+}
+
+// open opens a regular file, or says why there is no such page.
+func (f File) open() (fs.File, fs.FileInfo, error) {
+	if !fs.ValidPath(f.Name) {
+		return nil, nil, &Error{Status: http.StatusNotFound, Err: &fs.PathError{Op: "open", Path: f.Name, Err: fs.ErrInvalid}}
+	}
+	file, err := f.FS.Open(f.Name)
+	if err != nil {
+		return nil, nil, Or404(fmt.Errorf("views: File: %w", err))
+	}
+	info, err := file.Stat()
+	if err == nil && info.IsDir() {
+		err = &Error{Status: http.StatusNotFound, Err: fmt.Errorf("views: File: %q is a directory", f.Name)}
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, file.Close())
+	}
+	return file, info, nil
+}
+
+// copy sends the whole file and its length.
+func (f File) copy(to *fileWriter, r *Request, h head, file fs.File, size int64) {
+	if h.bodyAllowed() {
+		if to.Header().Get("Content-Type") == "" {
+			to.Header().Set("Content-Type", typeByName(f.Name))
+		}
+		to.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	}
+	to.WriteHeader(h.status)
+	if h.empty(r) {
+		return
+	}
+	n, err := to.ReadFrom(io.LimitReader(&source{Reader: file}, size))
+	if err == nil && n < size {
+		to.err = fmt.Errorf("views: File: %q ended after %d of its %d bytes: %w", f.Name, n, size, io.ErrUnexpectedEOF)
+	}
+}
+
+// seekable returns the file for http.ServeContent. A file of the operating system
+// stays what it is, so that the kernel can send it.
+func seekable(file fs.File) (io.ReadSeeker, bool) {
+	if file, ok := file.(*os.File); ok {
+		return file, true
+	}
+	seeker, ok := file.(io.ReadSeeker)
+	if !ok {
+		return nil, false
+	}
+	return seekingSource{source{Reader: seeker}, seeker}, true
+}
+
+// readError marks an error of the file, to tell it from one of the client.
+type readError struct{ error }
+
+func (e readError) Unwrap() error { return e.error }
+
+type source struct{ io.Reader }
+
+func (s source) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = readError{err}
+	}
+	return n, err
+}
+
+type seekingSource struct {
+	source
+	io.Seeker
+}
+
+// fileWriter keeps the error that http.ServeContent has no way to return.
+type fileWriter struct {
+	http.ResponseWriter
+	name string
+	err  error
+}
+
+// ReadFrom is what io.Copy calls; it leaves the way to sendfile open.
+func (w *fileWriter) ReadFrom(from io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, from)
+	if err != nil && w.err == nil {
+		_, byOS := errors.AsType[*fs.PathError](err)
+		if _, byFS := errors.AsType[readError](err); byOS || byFS {
+			w.err = fmt.Errorf("views: File: read %q: %w", w.name, err)
+		} else {
+			w.err = unsent(err)
+		}
+	}
+	return n, err
+}
+
+func (w *fileWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func typeByName(name string) string {
+	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
+		return t
+	}
+	return "application/octet-stream"
+}

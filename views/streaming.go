@@ -1,0 +1,216 @@
+package views
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"mime"
+	"net/http"
+	"time"
+)
+
+// StreamingResponse answers with a body that is made while it is sent. By default
+// every database connection of the request has gone home before the generator
+// starts; what it queries leases a connection for its own time. The package
+// documentation tells the life of a stream in order. Django's
+// StreamingHttpResponse.
+type StreamingResponse struct {
+	Status  int // the zero Status is 200
+	Header  http.Header
+	Cookies []*http.Cookie
+
+	// ContentType is the type of the body, "text/plain; charset=utf-8" when
+	// neither it nor the Header says one; saying both is an error. A
+	// "text/event-stream" sends its headers at once instead of with the first
+	// chunk, and asks not to be cached.
+	ContentType string
+
+	// Body is the generator. It runs in the goroutine that serves the request. A
+	// chunk is valid until yield returns: the generator may reuse its memory. An
+	// empty chunk yields as any other, and nothing is sent for it, not even the
+	// headers.
+	//
+	// The first error is the failure of the stream and ends it. When the client
+	// leaves, yield returns false and the generator returns, its defers running;
+	// one that waits for something waits for the request's context too, see
+	// [Sleep]. A generator that goes on after yield returned false panics, as in
+	// every range loop.
+	Body iter.Seq2[[]byte, error]
+
+	// KeepConnection says by name that the generator holds what it opens: the
+	// request's connections are not given back before the stream ends, and rows
+	// and blocks may be open across a yield. It is counted and shown.
+	KeepConnection bool
+
+	// ReadsBody says that the generator reads the body of the request while it
+	// writes. Otherwise what the view left of that body is dropped before the
+	// generator starts.
+	ReadsBody bool
+
+	// Close runs exactly once when the response is over, after the generator, and
+	// also when Body never ran. It may be nil.
+	Close func()
+
+	// writeTimeout replaces the deadline of a write in tests.
+	writeTimeout time.Duration
+}
+
+// Respond runs the life of the stream, and returns when it is over: nil when the
+// client was sent the whole of it, an [ErrClientGone] when it left, and otherwise
+// what went wrong. Everything that was yielded before a failure has been sent. A
+// panic of the generator passes through, after the clean-up.
+func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
+	ended := func() {}
+	defer func() { ended() }()
+	defer s.closed()
+
+	h, err := s.head()
+	if err != nil {
+		return err
+	}
+	ctx := r.Context()
+	if h.empty(r) { // the generator never runs, and never was a stream
+		if err := r.cycle.Release(ctx); err != nil {
+			return err
+		}
+		h.apply(w)
+		w.WriteHeader(h.status)
+		return nil
+	}
+	if ended, err = start(r); err != nil {
+		return err
+	}
+	if s.KeepConnection {
+		r.cycle.Keep(ctx)
+	} else if err := r.cycle.Release(ctx); err != nil {
+		return err
+	}
+	upload := upload{control: http.NewResponseController(w), request: r.Request}
+	if s.ReadsBody {
+		if err := upload.keep(); err != nil {
+			return err
+		}
+	} else {
+		upload.drop(w)
+	}
+	defer upload.end()
+	return s.run(w, r, h)
+}
+
+// start counts the stream in; the function it returns is never nil.
+func start(r *Request) (ended func(), err error) {
+	ended, err = r.cycle.StartStream(r.Context())
+	if ended == nil || err != nil {
+		ended = func() {}
+	}
+	return ended, err
+}
+
+// run asks the generator for chunks and sends them.
+func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head) (err error) {
+	ctx := r.Context()
+	flow := newFlow(w, h, s.writeTimeout)
+	defer func() {
+		// What is held back goes out after a failure too. When that fails, the
+		// first failure stays the news.
+		if closed := flow.close(); err == nil {
+			err = closed
+		}
+		err = stopped(ctx, err)
+	}()
+	if isEvents(h) {
+		if err := flow.sendHeaders(); err != nil {
+			return err
+		}
+	}
+	var ask *asking
+	for chunk, failure := range s.Body {
+		if a := askedBy(chunk); a != nil && failure == nil {
+			a.ctx, ask = ctx, a
+			continue
+		}
+		if err = s.pass(r, flow, chunk, failure); err != nil {
+			break
+		}
+	}
+	if ask != nil && ask.late != nil {
+		err = errors.Join(err, ask.late)
+	}
+	if err == nil {
+		err = flow.sendHeaders()
+	}
+	return err
+}
+
+// pass sends one chunk on its way, or says why the stream ends here.
+func (s StreamingResponse) pass(r *Request, flow *flow, chunk []byte, failure error) error {
+	ctx := r.Context()
+	switch {
+	case failure != nil:
+		return failure
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case !s.KeepConnection:
+		if err := r.cycle.Held(ctx); err != nil {
+			return err
+		}
+	}
+	return flow.send(chunk)
+}
+
+// stopped returns what the end of a stream's context makes of its outcome: its
+// client has gone, unless the context names another cause. With another cause, a
+// generator that took the hint and ended in order has answered in full.
+func stopped(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	left := errors.Is(cause, context.Canceled)
+	switch {
+	case cause == nil || errors.Is(err, ErrClientGone):
+		return err
+	case err == nil && !left:
+		return nil
+	case err == nil:
+		err = cause
+	case !errors.Is(err, cause):
+		err = fmt.Errorf("%w: %w", err, cause)
+	}
+	if left {
+		return fmt.Errorf("%w: %w", ErrClientGone, err)
+	}
+	return fmt.Errorf("views: stream stopped: %w", err)
+}
+
+func (s StreamingResponse) closed() {
+	if s.Close != nil {
+		s.Close()
+	}
+}
+
+// head judges the response before anything is touched.
+func (s StreamingResponse) head() (*head, error) {
+	h := &head{"StreamingResponse", status(s.Status, http.StatusOK), s.Header, s.Cookies, s.ContentType}
+	if err := h.check(); err != nil {
+		return nil, err
+	}
+	if err := h.oneType(); err != nil {
+		return nil, err
+	}
+	if s.Body == nil {
+		return nil, errors.New("views: StreamingResponse: Body is nil: give it a generator")
+	}
+	if h.contentType == "" && h.get("Content-Type") == "" {
+		h.contentType = "text/plain; charset=utf-8"
+	}
+	return h, nil
+}
+
+// isEvents reports whether the body is made of server-sent events.
+func isEvents(h *head) bool {
+	contentType := h.contentType
+	if contentType == "" {
+		contentType = h.get("Content-Type")
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && media == "text/event-stream"
+}
