@@ -44,6 +44,12 @@ func askedBy(chunk []byte) *asking {
 	return (*asking)(unsafe.Pointer(unsafe.SliceData(chunk)))
 }
 
+// answer gives the body its context.
+func (a *asking) answer(ctx context.Context) *asking {
+	a.ctx = ctx
+	return a
+}
+
 func address(b []byte) uint64 {
 	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 }

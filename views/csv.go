@@ -3,11 +3,12 @@ package views
 import (
 	"bytes"
 	"cmp"
+	"database/sql/driver"
+	"encoding"
 	"encoding/csv"
 	"fmt"
 	"iter"
 	"reflect"
-	"slices"
 )
 
 // CSV is the body of a stream of rows, as encoding/csv writes them (RFC 4180,
@@ -32,42 +33,38 @@ func CSV[T any](rows iter.Seq2[T, error]) iter.Seq2[[]byte, error] {
 			yield(nil, err)
 			return
 		}
-		var chunk bytes.Buffer
-		writer := csv.NewWriter(&chunk)
 		begun := false
 		for row, err := range rows {
 			if err == nil && !begun {
-				err = table.writeHeader(writer)
-				begun = true
+				begun, err = true, table.writeHeader()
 			}
 			if err == nil {
-				err = table.writeRow(writer, reflect.ValueOf(&row).Elem())
+				err = table.writeRow(reflect.ValueOf(&row).Elem())
 			}
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(chunk.Bytes(), nil) {
+			if !yield(table.chunk.Bytes(), nil) {
 				return
 			}
-			chunk.Reset()
+			table.chunk.Reset()
 		}
 		if begun {
 			return
 		}
-		if err := table.writeHeader(writer); err != nil {
-			yield(nil, err)
-		} else if chunk.Len() > 0 {
-			yield(chunk.Bytes(), nil)
-		}
+		err = table.writeHeader()
+		yield(table.chunk.Bytes(), err)
 	}
 }
 
-// table knows how the rows of one type are written.
+// table writes the rows of one type into a chunk.
 type table struct {
 	row     reflect.Type
 	columns []column // none: the row is a []string
 	cells   []string
+	chunk   bytes.Buffer
+	writer  *csv.Writer
 }
 
 type column struct {
@@ -78,6 +75,7 @@ type column struct {
 
 func newTable(row reflect.Type) (*table, error) {
 	t := &table{row: row}
+	t.writer = csv.NewWriter(&t.chunk)
 	if row == reflect.TypeFor[[]string]() {
 		return t, nil
 	}
@@ -88,8 +86,12 @@ func newTable(row reflect.Type) (*table, error) {
 	if model.Kind() != reflect.Struct {
 		return nil, fmt.Errorf("views: CSV: rows of %v have no columns: use a struct, a pointer to one or []string", row)
 	}
-	if err := t.addColumns(model, model, nil); err != nil {
-		return nil, err
+	for _, field := range fieldsOf(model, csvTag, isCell) {
+		format := cellFormat(field.Type)
+		if format == nil {
+			return nil, fmt.Errorf("views: CSV: field %s of %v is a %v, which is no cell: give it a MarshalText or the tag `csv:\"-\"`", field.Name, model, field.Type)
+		}
+		t.columns = append(t.columns, column{cmp.Or(field.tag, snakeCase(field.Name)), field.Index, format})
 	}
 	if len(t.columns) == 0 {
 		return nil, fmt.Errorf("views: CSV: %v has no exported field: there is nothing to write", model)
@@ -98,56 +100,23 @@ func newTable(row reflect.Type) (*table, error) {
 	return t, nil
 }
 
-// addColumns adds the fields of part, which stands in the model at that index.
-func (t *table) addColumns(model, part reflect.Type, at []int) error {
-	for i := range part.NumField() {
-		field := part.Field(i)
-		index := append(slices.Clip(at), i)
-		tag := field.Tag.Get("csv")
-		promoted, _ := model.FieldByName(field.Name)
-		if tag == "-" || !slices.Equal(promoted.Index, index) { // or hidden, as Go hides it
-			continue
-		}
-		if inner, ok := embedded(field); ok && tag == "" {
-			if err := t.addColumns(model, inner, index); err != nil {
-				return err
-			}
-			continue
-		}
-		if !field.IsExported() {
-			continue
-		}
-		format := cellFormat(field.Type)
-		if format == nil {
-			return fmt.Errorf("views: CSV: field %s of %v is a %v, which is no cell: give it a MarshalText or the tag `csv:\"-\"`", field.Name, part, field.Type)
-		}
-		t.columns = append(t.columns, column{cmp.Or(tag, snakeCase(field.Name)), index, format})
-	}
-	return nil
+func csvTag(f reflect.StructField) string { return f.Tag.Get("csv") }
+
+// isCell reports whether an embedded struct is a column, not several.
+func isCell(t reflect.Type) bool {
+	return has[encoding.TextMarshaler](t) || has[driver.Valuer](t)
 }
 
-// embedded returns the struct whose fields are columns in the place of field.
-func embedded(field reflect.StructField) (reflect.Type, bool) {
-	inner := field.Type
-	if inner.Kind() == reflect.Pointer {
-		inner = inner.Elem()
-	}
-	if !field.Anonymous || inner.Kind() != reflect.Struct {
-		return nil, false
-	}
-	return inner, byMethod(textCell)(inner) == nil && byMethod(valuerCell)(inner) == nil
-}
-
-func (t *table) writeHeader(w *csv.Writer) error {
+func (t *table) writeHeader() error {
 	for i, c := range t.columns {
 		t.cells[i] = c.name
 	}
-	return t.write(w, t.cells)
+	return t.write(t.cells)
 }
 
-func (t *table) writeRow(w *csv.Writer, row reflect.Value) error {
+func (t *table) writeRow(row reflect.Value) error {
 	if t.columns == nil {
-		return t.write(w, row.Interface().([]string))
+		return t.write(row.Interface().([]string))
 	}
 	if row.Kind() == reflect.Pointer {
 		if row.IsNil() {
@@ -165,17 +134,20 @@ func (t *table) writeRow(w *csv.Writer, row reflect.Value) error {
 			return fmt.Errorf("views: CSV: column %q: %w", c.name, err)
 		}
 	}
-	return t.write(w, t.cells)
+	return t.write(t.cells)
 }
 
-// write writes through to the chunk.
-func (t *table) write(w *csv.Writer, cells []string) error {
-	if len(cells) == 0 {
+func (t *table) write(cells []string) error {
+	switch {
+	case len(cells) == 0:
+		return nil
+	case len(cells) == 1 && cells[0] == "":
+		t.chunk.WriteString("\"\"\n") // encoding/csv writes an empty line, and skips it when reading
 		return nil
 	}
-	if err := w.Write(cells); err != nil {
+	if err := t.writer.Write(cells); err != nil {
 		return fmt.Errorf("views: CSV: %w", err)
 	}
-	w.Flush()
-	return w.Error()
+	t.writer.Flush()
+	return t.writer.Error()
 }

@@ -49,7 +49,7 @@ func pointerFormat(inner format) format {
 // or on its pointer.
 func byMethod[M any](write func(M) (string, error)) func(reflect.Type) format {
 	return func(t reflect.Type) format {
-		if !reflect.PointerTo(t).Implements(reflect.TypeFor[M]()) {
+		if !has[M](t) {
 			return nil
 		}
 		return func(v reflect.Value) (string, error) { return write(v.Addr().Interface().(M)) }

@@ -69,7 +69,11 @@ func (f File) open() (fs.File, fs.FileInfo, error) {
 	}
 	file, err := f.FS.Open(f.Name)
 	if err != nil {
-		return nil, nil, Or404(fmt.Errorf("views: File: %w", err))
+		err = fmt.Errorf("views: File: %w", err)
+		if f.insideFile() {
+			return nil, nil, &Error{Status: http.StatusNotFound, Err: err}
+		}
+		return nil, nil, Or404(err)
 	}
 	info, err := file.Stat()
 	if err == nil && info.IsDir() {
@@ -79,6 +83,17 @@ func (f File) open() (fs.File, fs.FileInfo, error) {
 		return nil, nil, errors.Join(err, file.Close())
 	}
 	return file, info, nil
+}
+
+// insideFile reports whether the name goes on after that of a file, which is
+// another error on each system.
+func (f File) insideFile() bool {
+	for parent := path.Dir(f.Name); parent != "."; parent = path.Dir(parent) {
+		if info, err := fs.Stat(f.FS, parent); err == nil && !info.IsDir() {
+			return true
+		}
+	}
+	return false
 }
 
 // copy sends the whole file and its length.

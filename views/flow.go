@@ -24,18 +24,18 @@ type flow struct {
 	timeout time.Duration
 	ticks   sync.WaitGroup // a timer that is set or fires
 
-	mu      sync.Mutex // guards the rest, and every use of the writer
-	w       http.ResponseWriter
-	control *http.ResponseController
-	started bool        // the headers are out
-	held    []byte      // not written yet
-	timer   *time.Timer // flushes, nil before its first use
-	waiting bool        // for the timer
-	flushed time.Time
-	armed   time.Time // when the write deadline was set, zero when there is none
-	err     error     // the first failure of the writer; nothing is written after it
-	paniced any       // by the writer in the timer's goroutine, for the stream's
-	closed  bool
+	mu       sync.Mutex // guards the rest, and every use of the writer
+	w        http.ResponseWriter
+	control  *http.ResponseController
+	started  bool        // the headers are out
+	held     []byte      // not written yet
+	timer    *time.Timer // flushes, nil before its first use
+	waiting  bool        // for the timer
+	flushed  time.Time
+	armed    time.Time // when the write deadline was set, zero when there is none
+	err      error     // the first failure of the writer; nothing is written after it
+	panicked any       // by the writer in the timer's goroutine, for the stream's
+	closed   bool
 }
 
 func newFlow(w http.ResponseWriter, h *head, timeout time.Duration) *flow {
@@ -53,6 +53,11 @@ func (f *flow) send(chunk []byte) error {
 		return nil
 	}
 	f.mu.Lock()
+	if f.waiting && len(chunk) <= cap(f.held)-len(f.held) { // a fast source: most chunks come here
+		f.held = append(f.held, chunk...)
+		f.mu.Unlock()
+		return nil
+	}
 	defer f.mu.Unlock()
 	if err := f.failed(); err != nil {
 		return err
@@ -113,16 +118,20 @@ func (f *flow) close() error {
 }
 
 // hold keeps the chunk for the timer. What is too much is written without a
-// flush.
+// flush, and a large chunk is better written than copied.
 func (f *flow) hold(chunk []byte) {
-	if len(f.held)+len(chunk) > holdSize {
+	large := len(chunk) > holdSize/2
+	if large || len(f.held)+len(chunk) > holdSize {
 		now := time.Now()
 		f.write(f.held, now)
 		f.held = f.held[:0]
-		if len(chunk) > holdSize/2 {
+		if large {
 			f.write(chunk, now)
 			return
 		}
+	}
+	if need := len(f.held) + len(chunk); need > cap(f.held) { // in few steps, and not beyond holdSize
+		f.held = append(make([]byte, 0, min(max(need, 8*cap(f.held), 512), holdSize)), f.held...)
 	}
 	f.held = append(f.held, chunk...)
 }
@@ -149,18 +158,21 @@ func (f *flow) tick() {
 	defer func() {
 		// A writer may panic to abort its request; only the goroutine of the
 		// request can.
-		f.paniced = recover()
+		if f.panicked = recover(); f.panicked != nil {
+			f.fail(errPanicked)
+		}
 	}()
 	f.write(f.held, time.Now())
-	f.held = f.held[:0]
+	f.held = nil // the source may be silent now, and for long
 	f.flush()
 }
 
+var errPanicked = errors.New("views: the response writer has panicked")
+
 // failed returns the first failure of the writer, and lets its panic go on.
 func (f *flow) failed() error {
-	if p := f.paniced; p != nil {
-		f.paniced = nil
-		f.err = errors.New("views: the response writer has panicked")
+	if p := f.panicked; p != nil {
+		f.panicked = nil
 		panic(p)
 	}
 	return f.err
@@ -172,13 +184,7 @@ func (f *flow) start() {
 		return
 	}
 	f.started = true
-	header := f.w.Header()
-	header.Del("Content-Length")
-	header.Set("X-Accel-Buffering", "no") // nginx passes the chunks on as they come
-	if isEvents(f.head) {
-		header.Set("Cache-Control", "no-cache")
-	}
-	f.head.apply(f.w)
+	f.head.applyStream(f.w)
 	f.w.WriteHeader(f.head.status)
 }
 
@@ -188,8 +194,15 @@ func (f *flow) write(p []byte, now time.Time) {
 	}
 	f.arm(now)
 	f.start()
-	_, err := f.w.Write(p)
+	if _, err := f.w.Write(p); err != nil {
+		f.fail(err)
+	}
+}
+
+// fail keeps the first failure of the writer, and has the next chunk find it.
+func (f *flow) fail(err error) {
 	f.err = unsent(err)
+	f.waiting = false
 }
 
 func (f *flow) flush() {
@@ -198,7 +211,7 @@ func (f *flow) flush() {
 		return
 	}
 	if err := f.control.Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		f.err = unsent(err)
+		f.fail(err)
 		return
 	}
 	f.flushed = time.Now()

@@ -29,7 +29,7 @@ func NewRequest(r *http.Request, c Cycle) *Request {
 
 // With returns a copy of the request whose context is ctx.
 func (r *Request) With(ctx context.Context) *Request {
-	return &Request{Request: r.Request.WithContext(ctx), cycle: r.cycle}
+	return &Request{Request: r.WithContext(ctx), cycle: r.cycle}
 }
 
 // Query returns the first value of a parameter in the URL's query, "" when there

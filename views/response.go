@@ -28,7 +28,8 @@ type View func(r *Request) (Response, error)
 // written to w, the answer is the life cycle's to make, and becomes an ordinary
 // error page; after that, the life cycle breaks the connection off, so that the
 // client does not mistake half a response for a whole one. A response is sent
-// once.
+// once. Until Respond returns it may use w from other goroutines, one at a time: a
+// stream flushes from a timer's.
 type Response interface {
 	Respond(w http.ResponseWriter, r *Request) error
 }
@@ -62,9 +63,13 @@ func (h *head) check() error {
 	if h.status < 200 || h.status > 999 {
 		return fmt.Errorf("views: %s: status %d cannot answer a request: use 200 to 999", h.kind, h.status)
 	}
-	for _, name := range slices.Sorted(maps.Keys(h.header)) {
+	names := slices.Sorted(maps.Keys(h.header))
+	for i, name := range names {
 		if !validName(name) {
 			return fmt.Errorf("views: %s: header %q: a name has only letters, digits and the punctuation of RFC 9110", h.kind, name)
+		}
+		if other := slices.IndexFunc(names[:i], func(n string) bool { return strings.EqualFold(n, name) }); other >= 0 {
+			return fmt.Errorf("views: %s: header %q is also there as %q: say it once", h.kind, name, names[other])
 		}
 		for _, value := range h.header[name] {
 			if !validValue(value) {

@@ -44,8 +44,8 @@ type StreamingResponse struct {
 	KeepConnection bool
 
 	// ReadsBody says that the generator reads the body of the request while it
-	// writes. Otherwise what the view left of that body is dropped before the
-	// generator starts.
+	// writes; an HTTP/1 connection then ends with the response. Otherwise what the
+	// view left of that body is dropped before the generator starts.
 	ReadsBody bool
 
 	// Close runs exactly once when the response is over, after the generator, and
@@ -74,7 +74,7 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
 		if err := r.cycle.Release(ctx); err != nil {
 			return err
 		}
-		h.apply(w)
+		h.applyStream(w)
 		w.WriteHeader(h.status)
 		return nil
 	}
@@ -86,14 +86,10 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
 	} else if err := r.cycle.Release(ctx); err != nil {
 		return err
 	}
-	upload := upload{control: http.NewResponseController(w), request: r.Request}
-	if s.ReadsBody {
-		if err := upload.keep(); err != nil {
-			return err
-		}
-	} else {
-		upload.drop(w)
+	if ctx.Err() != nil { // the client left during the view
+		return stopped(ctx, context.Cause(ctx))
 	}
+	upload := receive(w, r, s.ReadsBody)
 	defer upload.end()
 	return s.run(w, r, h)
 }
@@ -124,13 +120,21 @@ func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head) (err 
 			return err
 		}
 	}
+	held := r.cycle.Held
+	if s.KeepConnection {
+		held = func(context.Context) error { return nil }
+	}
 	var ask *asking
 	for chunk, failure := range s.Body {
-		if a := askedBy(chunk); a != nil && failure == nil {
-			a.ctx, ask = ctx, a
+		if failure != nil {
+			err = failure
+			break
+		}
+		if a := askedBy(chunk); a != nil {
+			ask = a.answer(ctx)
 			continue
 		}
-		if err = s.pass(r, flow, chunk, failure); err != nil {
+		if err = pass(ctx, held, flow, chunk); err != nil {
 			break
 		}
 	}
@@ -144,17 +148,12 @@ func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head) (err 
 }
 
 // pass sends one chunk on its way, or says why the stream ends here.
-func (s StreamingResponse) pass(r *Request, flow *flow, chunk []byte, failure error) error {
-	ctx := r.Context()
-	switch {
-	case failure != nil:
-		return failure
-	case ctx.Err() != nil:
+func pass(ctx context.Context, held func(context.Context) error, flow *flow, chunk []byte) error {
+	if ctx.Err() != nil {
 		return context.Cause(ctx)
-	case !s.KeepConnection:
-		if err := r.cycle.Held(ctx); err != nil {
-			return err
-		}
+	}
+	if err := held(ctx); err != nil {
+		return err
 	}
 	return flow.send(chunk)
 }
@@ -203,6 +202,18 @@ func (s StreamingResponse) head() (*head, error) {
 		h.contentType = "text/plain; charset=utf-8"
 	}
 	return h, nil
+}
+
+// applyStream puts the headers of a stream into w's. Its length is unknown, unless
+// the response says it.
+func (h *head) applyStream(w http.ResponseWriter) {
+	header := w.Header()
+	header.Del("Content-Length")
+	header.Set("X-Accel-Buffering", "no") // nginx passes the chunks on as they come
+	if isEvents(h) {
+		header.Set("Cache-Control", "no-cache")
+	}
+	h.apply(w)
 }
 
 // isEvents reports whether the body is made of server-sent events.

@@ -100,10 +100,13 @@ func (d Redirect) Respond(w http.ResponseWriter, r *Request) error {
 	if err != nil {
 		return err
 	}
-	if err := h.check(); err != nil {
-		return err
+	if given := h.get("Location"); given != "" {
+		return fmt.Errorf("views: Redirect: the Header has a Location, %q, besides To, %q: say it once", given, d.To)
 	}
-	w.Header().Set("Location", to)
+	if h.header = d.Header.Clone(); h.header == nil {
+		h.header = make(http.Header)
+	}
+	h.header.Set("Location", to)
 	return h.send(w, r, strings.NewReader(""))
 }
 
