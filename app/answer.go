@@ -1,0 +1,207 @@
+package app
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/views"
+)
+
+// answer answers with an error page. Nothing has been sent yet.
+//
+// The page is the template "404.html" of the site, or whatever the status is, and
+// "500.html" for every status from there on; it is given an [ErrorPage]. Without
+// one, and when it fails in its turn, it is a plain page, HTML or text.
+func (q *request) answer(w http.ResponseWriter, r *http.Request, err error) {
+	page := q.errorPage(err)
+	switch {
+	case q.clientGone(err) && q.http.Context().Err() != nil:
+		q.note(err)
+		q.writer.abort()
+		return
+	case page.Status < http.StatusInternalServerError:
+		q.refuse(err)
+	case q.nobodys(err):
+		q.note(err)
+	default:
+		q.fail(err)
+	}
+	header := w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "Etag", "Last-Modified", "Cache-Control"} {
+		header.Del(name)
+	}
+	if page.Status == http.StatusServiceUnavailable && header.Get("Retry-After") == "" {
+		// Spread, so that those who were refused together do not return together.
+		header.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
+	}
+	if !q.custom(w, r, page) {
+		q.plain(w, r, page)
+	}
+}
+
+// refuse remembers for the log what a 4xx was answered for. That no route takes
+// the path is said by the status.
+func (q *request) refuse(err error) {
+	if err == errNotFound { //nolint:errorlint // a view's own 404 is another
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.refusal = err
+}
+
+// ErrorPage is the data of the templates of error pages.
+type ErrorPage struct {
+	Status  int
+	Title   string // "Not Found"
+	Message string // for the client
+	Detail  string // the error with its places; empty unless DEBUG
+}
+
+func (q *request) errorPage(err error) ErrorPage {
+	page := ErrorPage{Status: statusOf(err), Message: views.MessageOf(err)}
+	switch {
+	case page.Status == views.StatusClientGone: // which is never sent
+		page.Status = http.StatusInternalServerError
+	case q.shutDown(err):
+		page.Status = http.StatusServiceUnavailable
+	}
+	page.Title = http.StatusText(page.Status)
+	if page.Status != views.StatusOf(err) {
+		page.Message = page.Title
+	}
+	if q.site.settings.Debug {
+		page.Detail = q.detail(page.Status, err)
+	}
+	return page
+}
+
+// statusOf is views.StatusOf with what views cannot know: no connection to be had
+// is not a mistake of the site.
+func statusOf(err error) int {
+	status := views.StatusOf(err)
+	if _, said := errors.AsType[*views.Error](err); !said && errors.Is(err, db.ErrUnavailable) {
+		return http.StatusServiceUnavailable
+	}
+	return status
+}
+
+// detail is what DEBUG adds: the error, its stack, and the routes that there are.
+func (q *request) detail(status int, err error) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n\n%v\n", q.http.Method, q.http.URL.Path, err)
+	if route := q.routeText(); route != "" {
+		fmt.Fprintf(&b, "\nroute %s\n", route)
+	}
+	if p, ok := errors.AsType[*PanicError](err); ok {
+		fmt.Fprintf(&b, "\n%s\n", p.Stack)
+	}
+	if status == http.StatusNotFound && q.routeText() == "" {
+		b.WriteString("\nThis site has the routes\n\n")
+		for _, r := range q.site.table {
+			fmt.Fprintf(&b, "    %-30s %s\n", r.text, r.Place)
+		}
+	}
+	b.WriteString("\nThis page says so much because DEBUG is true.\n")
+	return b.String()
+}
+
+// custom answers with a template of the site, and reports whether it could.
+func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage) (answered bool) {
+	name := q.site.errorTemplate(page.Status)
+	if name == "" || !accepts(r, "text/html") {
+		return false
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			q.brokenPage(name, panicError(v))
+			answered = q.writer.started.Load()
+		}
+	}()
+	response := views.Template{Status: page.Status, Name: name, Data: page}
+	if err := response.Respond(w, views.NewRequest(r, q)); err != nil {
+		q.brokenPage(name, err)
+		return q.writer.started.Load()
+	}
+	return true
+}
+
+func (q *request) brokenPage(name string, err error) {
+	if q.writer.started.Load() {
+		q.abort(err)
+		return
+	}
+	q.site.logger.ErrorContext(q.http.Context(), "app: an error page fails", "template", name, keyErr, err)
+}
+
+func (s *Site) errorTemplate(status int) string {
+	candidates := []string{strconv.Itoa(status) + ".html"}
+	if status > http.StatusInternalServerError {
+		candidates = append(candidates, "500.html")
+	}
+	for _, name := range candidates {
+		if _, err := s.templates.Lookup(name); err == nil {
+			return name
+		}
+		// One that is broken is reported when it is used.
+		if _, err := s.templates.Lookup(name); !isTemplateNotFound(err) {
+			return name
+		}
+	}
+	return ""
+}
+
+func isTemplateNotFound(err error) bool {
+	_, ok := errors.AsType[*views.TemplateNotFoundError](err)
+	return ok
+}
+
+// plain answers with the page that needs nothing of the site.
+func (q *request) plain(w http.ResponseWriter, r *http.Request, page ErrorPage) {
+	var b bytes.Buffer
+	text := fmt.Sprintf("%d %s", page.Status, page.Title)
+	if accepts(r, "text/html") {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(&b, "<!doctype html>\n<html lang=\"en\">\n<title>%s</title>\n<h1>%[1]s</h1>\n", html.EscapeString(text))
+		if page.Message != page.Title {
+			fmt.Fprintf(&b, "<p>%s</p>\n", html.EscapeString(page.Message))
+		}
+		if page.Detail != "" {
+			fmt.Fprintf(&b, "<pre>%s</pre>\n", html.EscapeString(page.Detail))
+		}
+	} else {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		b.WriteString(text + "\n")
+		if page.Message != page.Title {
+			b.WriteString("\n" + page.Message + "\n")
+		}
+		if page.Detail != "" {
+			b.WriteString("\n" + page.Detail)
+		}
+	}
+	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
+	w.WriteHeader(page.Status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	if _, err := w.Write(b.Bytes()); err != nil {
+		q.note(fmt.Errorf("%w: %w", views.ErrClientGone, err))
+	}
+}
+
+// accepts reports whether the client asks for the type by its name.
+func accepts(r *http.Request, mediaType string) bool {
+	for _, value := range r.Header["Accept"] {
+		if strings.Contains(value, mediaType) {
+			return true
+		}
+	}
+	return false
+}

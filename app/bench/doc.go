@@ -1,0 +1,13 @@
+// Command bench compares a Quintet site with the stacks that one would otherwise
+// write, side by side in one run: bare echo, echo with bun over database/sql, and
+// net/http with pgxpool. Each has the same driver, exec mode and number of
+// connections, all are kept; each is asked over loopback by the same number of
+// clients. Rounds are interleaved, and the order turns with each, so that a
+// machine whose speed drifts drifts for all.
+//
+//	go run . -rounds 10 -round 1s -clients 8
+//
+// It prints, for each pair, the median of the rounds' ratios with their spread.
+// It starts a private PostgreSQL of its own and is a module of its own, so that
+// rivals stay out of the framework's go.sum.
+package main

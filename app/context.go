@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/goquintet/quintet/app/internal/within"
+)
+
+// requestKey finds the request of a site in a context; without a site, the
+// innermost of any.
+type requestKey struct{ site *Site }
+
+type siteKey struct{}
+
+// requestOf returns the request of site that ctx belongs to, or nil.
+func requestOf(ctx context.Context, site *Site) *request {
+	q, _ := ctx.Value(requestKey{site}).(*request)
+	return q
+}
+
+// From returns the site that ctx belongs to: in a view, in a receiver of its
+// request signals, and in everything that got its context from there or from
+// [Site.Context]. It returns nil for other contexts.
+func From(ctx context.Context) *Site {
+	site, _ := ctx.Value(siteKey{}).(*Site)
+	return site
+}
+
+// RequestID returns the name of the request that ctx belongs to, "" outside of
+// one. It is what the response says in X-Request-ID, and what records logged with
+// this context carry as request_id: see [Site.Logger].
+func RequestID(ctx context.Context) string {
+	if q := requestOf(ctx, nil); q != nil {
+		return q.id
+	}
+	return ""
+}
+
+// siteContext is the context of a site outside of any request.
+type siteContext struct {
+	context.Context
+	site *Site
+}
+
+func (c *siteContext) Value(key any) any {
+	switch key.(type) {
+	case siteKey:
+		return c.site
+	case within.Router:
+		return c.site.router.echo
+	}
+	return c.Context.Value(key)
+}
+
+// requestContext is the context of a request below its scope. It can be ended
+// with a cause, which is how a stream hears of the shutdown, and it ends with the
+// request. Most requests never ask for Done: what that takes is made when they do.
+type requestContext struct {
+	context.Context // of the server
+	request         *request
+	own             atomic.Pointer[endable]
+	over            atomic.Bool
+}
+
+type endable struct {
+	context.Context
+	end context.CancelCauseFunc
+}
+
+func (c *requestContext) Done() <-chan struct{} { return c.endable().Done() }
+
+func (c *requestContext) Err() error {
+	if own := c.own.Load(); own != nil {
+		return own.Err()
+	}
+	if c.over.Load() {
+		return context.Canceled
+	}
+	return c.Context.Err()
+}
+
+func (c *requestContext) Value(key any) any {
+	switch key := key.(type) {
+	case requestKey:
+		if key.site == nil || key.site == c.request.site {
+			return c.request
+		}
+	case siteKey:
+		return c.request.site
+	case within.Context:
+		return c.request.routed
+	case within.Router:
+		return c.request.site.router.echo
+	}
+	// Package context looks for its own contexts in this way, too: they must
+	// find the one whose Done this is.
+	if own := c.own.Load(); own != nil {
+		return own.Value(key)
+	}
+	return c.Context.Value(key)
+}
+
+func (c *requestContext) endable() *endable {
+	if own := c.own.Load(); own != nil {
+		return own
+	}
+	ctx, end := context.WithCancelCause(c.Context)
+	own := &endable{ctx, end}
+	if !c.own.CompareAndSwap(nil, own) {
+		end(nil)
+		return c.own.Load()
+	}
+	if c.over.Load() {
+		end(nil)
+	}
+	return own
+}
+
+// stop ends the context while the request goes on.
+func (c *requestContext) stop(cause error) { c.endable().end(cause) }
+
+// finish ends the context with the request.
+func (c *requestContext) finish() {
+	c.over.Store(true)
+	if own := c.own.Load(); own != nil {
+		own.end(nil)
+	}
+}

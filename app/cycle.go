@@ -1,0 +1,46 @@
+package app
+
+import (
+	"context"
+
+	"github.com/goquintet/quintet/views"
+)
+
+var _ views.Cycle = (*request)(nil)
+
+// Release implements [views.Cycle].
+func (q *request) Release(context.Context) error { return q.scope.RespondReleased() }
+
+// Keep implements [views.Cycle].
+func (q *request) Keep(context.Context) {
+	q.scope.Keep()
+	q.site.requests.kept.Add(1)
+}
+
+// Held implements [views.Cycle].
+func (q *request) Held(context.Context) error { return q.scope.Held() }
+
+// StartStream implements [views.Cycle].
+func (q *request) StartStream(context.Context) (ended func(), err error) {
+	q.mu.Lock()
+	q.streamed = true
+	q.mu.Unlock()
+	if err := q.site.requests.startStream(q, q.site.settings.MaxStreams); err != nil {
+		return nil, &views.Error{Status: 503, Err: err}
+	}
+	return func() { q.site.requests.endStream(q) }, nil
+}
+
+// Reverse implements [views.Cycle].
+func (q *request) Reverse(name string, args ...any) (string, error) {
+	path, err := q.site.Reverse(name, args...)
+	if err != nil {
+		return "", err
+	}
+	return q.prefix() + path, nil
+}
+
+func (q *request) prefix() string { return views.NewRequest(q.http, q).Prefix() }
+
+// Templates implements [views.Cycle].
+func (q *request) Templates() *views.Templates { return q.site.templates }

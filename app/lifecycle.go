@@ -1,0 +1,204 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/signals"
+)
+
+// lifeCycle is the life of a request around a handler:
+//
+//	recover, scope and signals, admission, Options.Middleware, the handler,
+//	and back: release, the scope's end, RequestFinished, the line in the log
+//
+// Each step back is a defer of its own, so that no receiver, error, panic or
+// runtime.Goexit can skip one.
+type lifeCycle struct {
+	site    *Site
+	inner   http.Handler // for a request whose life has begun outside
+	chain   http.Handler // inner within the middleware
+	foreign bool         // it routes by itself, or not at all
+}
+
+// ServeHTTP implements [http.Handler].
+func (l *lifeCycle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if q := requestOf(r.Context(), l.site); q != nil && !q.isOver() {
+		l.inner.ServeHTTP(w, r)
+		return
+	}
+	q := newRequest(l.site, w, r, l.foreign)
+	q.live(l.chain)
+}
+
+func newRequest(s *Site, w http.ResponseWriter, r *http.Request, foreign bool) *request {
+	q := &request{site: s, begun: time.Now()}
+	q.context.Context, q.context.request = r.Context(), q
+	q.writer.ResponseWriter, q.writer.request = w, q
+
+	name := r.URL.Path // until a route is found
+	if foreign && r.Pattern != "" {
+		name = r.Pattern
+	}
+	ctx, scope := s.connections.NewScope(&q.context, name)
+	q.scope = scope
+	q.http = r.WithContext(ctx)
+	if !foreign {
+		q.http.Pattern = ""
+	}
+	if r.Body != nil && r.Body != http.NoBody {
+		q.body.ReadCloser, q.body.request = r.Body, q
+		q.http.Body = &q.body
+	}
+	q.identify()
+	return q
+}
+
+func (q *request) live(next http.Handler) {
+	finished := false
+	defer q.over()
+	defer q.finish(&finished)
+	defer q.endScope()
+	defer q.recover(&finished)
+
+	open := q.site.requests.enter(q)
+	q.start()
+	if err := q.admit(open); err != nil {
+		q.answer(&q.writer, q.http, err)
+	} else {
+		next.ServeHTTP(&q.writer, q.http)
+	}
+	finished = true
+}
+
+// start tells the receivers of RequestStarted.
+func (q *request) start() {
+	bus := &q.site.bus
+	if !bus.RequestStarted.HasReceivers() {
+		return
+	}
+	ctx, cancel := q.cleanUpContext()
+	defer cancel()
+	q.site.report("RequestStarted", bus.RequestStarted.SendRobust(ctx, signals.RequestStarted{Request: q.http}))
+}
+
+var errGoexit = errors.New("app: the handler has ended its goroutine, as t.FailNow does")
+
+// recover is deferred: the answer to a panic, and the end of a broken response.
+func (q *request) recover(finished *bool) {
+	defer q.cleanUp()
+	if v := recover(); v != nil {
+		q.panicked(panicError(v))
+	} else if !*finished {
+		q.fail(errGoexit)
+		q.writer.abort()
+		return
+	}
+	if q.writer.aborted.Load() && q.breaks() {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (q *request) panicked(err error) {
+	switch {
+	case errors.Is(err, http.ErrAbortHandler):
+		q.note(err)
+		q.writer.abort()
+		if q.writer.hijacked {
+			panic(http.ErrAbortHandler)
+		}
+	case q.writer.started.Load():
+		q.abort(err)
+	default:
+		q.answer(&q.writer, q.http, err)
+	}
+}
+
+// breaks reports whether a broken response has to panic. A client that has left
+// needs no more than that nothing is written; where no server recovers the
+// panic, in a test with a recorder, there is none.
+func (q *request) breaks() bool {
+	return !q.clientGone(q.noted()) || q.http.Context().Value(http.ServerContextKey) != nil
+}
+
+// cleanUp runs the clean-up of responses that another one has replaced.
+func (q *request) cleanUp() {
+	q.mu.Lock()
+	cleanUps := q.cleanUps
+	q.cleanUps = nil
+	q.mu.Unlock()
+	for _, clean := range cleanUps {
+		defer clean()
+	}
+}
+
+// release is the release point: everything that nothing is open on goes home. What
+// stays is named once.
+func (q *request) release() {
+	held := q.scope.Respond()
+	if len(held) == 0 {
+		return
+	}
+	q.site.requests.held.Add(1)
+	for _, h := range held {
+		q.site.logger.WarnContext(q.http.Context(), "app: the response begins while a connection is held",
+			keyRoute, h.Name, keyAlias, h.Alias, "at", h.At, "statement", h.LastStatement,
+			"hint", "read the rows to their end first, or use db.Iterate")
+	}
+}
+
+// endScope gives every connection back. It depends on nobody.
+func (q *request) endScope() {
+	q.queries, q.inDatabase = q.scope.Usage()
+	if err := q.scope.End(); err != nil {
+		q.note(err)
+		q.site.logger.ErrorContext(q.http.Context(), "app: the request ended in a transaction", keyRoute, q.routeText(), keyErr, err)
+	}
+}
+
+// finish tells the receivers of RequestFinished and writes the line in the log.
+// The receivers have a scope of their own: the request's has ended.
+func (q *request) finish(finished *bool) {
+	event := signals.RequestFinished{
+		Request: q.http, Route: q.routeText(), Status: q.writer.status, Bytes: q.writer.bytes,
+		Duration: time.Since(q.begun), Hijacked: q.writer.hijacked, Err: q.noted(),
+	}
+	if *finished && !q.writer.started.Load() && !q.writer.aborted.Load() {
+		event.Status = http.StatusOK // what net/http makes of a handler that wrote nothing
+	}
+	defer q.log(event)
+	bus := &q.site.bus
+	if !bus.RequestFinished.HasReceivers() {
+		return
+	}
+	ctx, cancel := q.cleanUpContext()
+	defer cancel()
+	ctx, scope := q.site.connections.NewScope(ctx, "RequestFinished")
+	defer func() { q.site.logScope(ctx, scope) }()
+	q.site.report("RequestFinished", bus.RequestFinished.SendRobust(ctx, event))
+}
+
+func (s *Site) logScope(ctx context.Context, scope *db.Scope) {
+	if err := scope.End(); err != nil {
+		s.logger.ErrorContext(ctx, "app: a receiver left a transaction open", "receivers of", scope.Name(), keyErr, err)
+	}
+}
+
+// over is the last of it.
+func (q *request) over() {
+	q.mu.Lock()
+	q.done = true
+	q.mu.Unlock()
+	q.writer.end()
+	q.context.finish()
+	q.site.requests.leave(q)
+}
+
+func (q *request) isOver() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.done
+}

@@ -1,0 +1,161 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// requests are those that a site is serving now.
+type requests struct {
+	kept, held atomic.Int64
+
+	mu       sync.Mutex // guards the rest
+	first    *request   // a list through request.before and after
+	running  int
+	streams  int
+	refused  int64
+	total    int64
+	draining bool          // streams are told to end, and none starts
+	closed   bool          // nothing starts
+	idle     chan struct{} // closed when nothing runs any more; nil when nobody waits
+}
+
+// Stats are the numbers of a site at one moment; those of its databases are
+// [db.Connections.Stats].
+type Stats struct {
+	Requests int // being served, streams included
+	Streams  int // of them
+
+	// Since the site was made:
+	TotalRequests  int64
+	RefusedStreams int64 // by MAX_STREAMS, or because the site was stopping
+	KeptStreams    int64 // by KeepConnection
+	HeldResponses  int64 // began with rows or a block open on a connection
+}
+
+// Stats returns the numbers of this moment.
+func (s *Site) Stats() Stats {
+	rs := &s.requests
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	return Stats{
+		Requests: rs.running, Streams: rs.streams, TotalRequests: rs.total,
+		RefusedStreams: rs.refused, KeptStreams: rs.kept.Load(), HeldResponses: rs.held.Load(),
+	}
+}
+
+// enter reports whether the request may run.
+func (rs *requests) enter(q *request) bool {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.running++
+	rs.total++
+	q.after = rs.first
+	if rs.first != nil {
+		rs.first.before = q
+	}
+	rs.first = q
+	return !rs.closed
+}
+
+func (rs *requests) leave(q *request) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if q.before != nil {
+		q.before.after = q.after
+	} else {
+		rs.first = q.after
+	}
+	if q.after != nil {
+		q.after.before = q.before
+	}
+	q.before, q.after = nil, nil
+	rs.running--
+	if rs.running == 0 && rs.idle != nil {
+		close(rs.idle)
+		rs.idle = nil
+	}
+}
+
+func (rs *requests) startStream(q *request, limit int) error {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	switch {
+	case rs.draining:
+		rs.refused++
+		return ErrShutdown
+	case limit > 0 && rs.streams >= limit:
+		rs.refused++
+		return errTooManyStreams
+	}
+	rs.streams++
+	q.streaming = true
+	return nil
+}
+
+func (rs *requests) endStream(q *request) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.streams--
+	q.streaming = false
+}
+
+// drain tells the streams to end.
+func (rs *requests) drain() {
+	rs.stop(true)
+}
+
+// cut ends the contexts of everything that still runs, and returns what that is.
+func (rs *requests) cut() []string {
+	return rs.stop(false)
+}
+
+func (rs *requests) stop(streamsOnly bool) (routes []string) {
+	rs.mu.Lock()
+	rs.draining = true
+	var told []*request
+	for q := rs.first; q != nil; q = q.after {
+		if q.streaming || !streamsOnly {
+			told = append(told, q)
+		}
+	}
+	rs.mu.Unlock()
+	for _, q := range told {
+		q.context.stop(ErrShutdown)
+		routes = append(routes, q.scope.Name())
+	}
+	slices.Sort(routes)
+	return routes
+}
+
+// close lets nothing start any more.
+func (rs *requests) close() {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	rs.closed = true
+}
+
+// wait waits until nothing runs any more, or ctx ends.
+func (rs *requests) wait(ctx context.Context) error {
+	rs.mu.Lock()
+	if rs.running == 0 {
+		rs.mu.Unlock()
+		return nil
+	}
+	if rs.idle == nil {
+		rs.idle = make(chan struct{})
+	}
+	idle := rs.idle
+	rs.mu.Unlock()
+	select {
+	case <-idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+var errTooManyStreams = errors.New("app: MAX_STREAMS streams are running")

@@ -1,0 +1,169 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// serving counts the servers of a site: the last one closes it.
+type serving struct {
+	mu      sync.Mutex // guards the rest
+	servers int
+	closed  bool
+	err     error // of the first Close
+	done    chan struct{}
+}
+
+// Run listens at LISTEN and serves until ctx ends; see [Site.Serve]. A port that
+// is taken and an address that is not this machine's are *[ConfigError] values
+// that say so.
+func (s *Site) Run(ctx context.Context) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", s.settings.Listen)
+	if err != nil {
+		return errors.Join(s.listenError(err), s.Close())
+	}
+	return s.Serve(ctx, listener)
+}
+
+func (s *Site) listenError(err error) error {
+	mistake := &ConfigError{Key: "LISTEN", Value: s.settings.Listen, Problem: err.Error(), cause: err}
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		mistake.Problem, mistake.Hint = "the port is in use", "stop the other server, or choose another port"
+	case errors.Is(err, syscall.EACCES):
+		mistake.Problem, mistake.Hint = "the port is not permitted", "choose one above 1023"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		mistake.Problem, mistake.Hint = "the address is not one of this machine", "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
+	default:
+		if _, ok := errors.AsType[*net.DNSError](err); ok {
+			mistake.Problem, mistake.Hint = "the host has no address", "use 127.0.0.1 for this machine only, 0.0.0.0 for all its addresses"
+		}
+	}
+	return s.settings.locate(mistake)
+}
+
+// Serve serves HTTP on the listener until ctx ends, and then drains: nothing new
+// is accepted; the contexts of streams end with [ErrShutdown] as their cause;
+// requests and streams have SHUTDOWN_TIMEOUT to finish. What is still running
+// then is cut off, and named in the error that Serve returns. After a clean drain
+// it returns nil.
+//
+// The databases are closed last, when the last Serve of the site returns: see
+// [Site.Close]. Nothing outlives Serve but handlers that ignore their context.
+func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
+	if !s.serving.begin() {
+		return errors.Join(errors.New("app: Serve: the site is closed"), listener.Close())
+	}
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: s.settings.ReadHeaderTimeout,
+		IdleTimeout:       s.settings.IdleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(listener) }()
+
+	var err error
+	select {
+	case err = <-stopped: // the listener is gone
+		err = fmt.Errorf("app: serve at %s: %w", listener.Addr(), err)
+		err = errors.Join(err, s.drain(server))
+	case <-ctx.Done():
+		err = s.drain(server)
+		<-stopped
+	}
+	if s.serving.end() {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+// drain tells the streams, waits for what the server has begun, and cuts off
+// what does not end.
+func (s *Site) drain(server *http.Server) error {
+	s.requests.drain()
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.ShutdownTimeout)
+	defer cancel()
+	err := server.Shutdown(ctx)
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return errors.Join(s.cut(), server.Close())
+}
+
+// cut ends what still runs, and says what it was.
+func (s *Site) cut() error {
+	routes := s.requests.cut()
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.CleanupTimeout)
+	defer cancel()
+	if err := s.requests.wait(ctx); err != nil {
+		s.logger.Error("app: requests ignore their context", "requests", s.Stats().Requests)
+	}
+	if len(routes) == 0 {
+		return nil
+	}
+	return fmt.Errorf("app: cut off after SHUTDOWN_TIMEOUT (%s): %s", s.settings.ShutdownTimeout, strings.Join(routes, ", "))
+}
+
+// Close ends a site that is not served any more, or never was: streams are told,
+// requests have SHUTDOWN_TIMEOUT to finish, the databases are closed last. Later
+// requests are answered with 503. It may be called again, and then waits for the
+// first call and returns what that one returned.
+func (s *Site) Close() error {
+	first, done := s.serving.close()
+	if !first {
+		<-done
+		return s.serving.err
+	}
+	defer close(done)
+	s.requests.close()
+	s.requests.drain()
+	ctx, cancel := context.WithTimeout(context.Background(), s.settings.ShutdownTimeout)
+	defer cancel()
+	var err error
+	if s.requests.wait(ctx) != nil {
+		err = s.cut()
+	}
+	ctx, cancel = context.WithTimeout(context.Background(), s.settings.CleanupTimeout)
+	defer cancel()
+	s.serving.err = errors.Join(err, s.connections.Close(ctx))
+	return s.serving.err
+}
+
+func (v *serving) begin() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return false
+	}
+	v.servers++
+	return true
+}
+
+// end reports whether the last server has stopped.
+func (v *serving) end() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.servers--
+	return v.servers == 0
+}
+
+func (v *serving) close() (first bool, done chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.done == nil {
+		v.done = make(chan struct{})
+	}
+	first = !v.closed
+	v.closed = true
+	return first, v.done
+}
