@@ -1,0 +1,84 @@
+package commands
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/goquintet/quintet/app"
+)
+
+// Env is what the command line of a site runs in: everything that it reads from the
+// process and says to it, so that a test can run commands without one.
+type Env struct {
+	// Name is how the program is called, for help and hints; "" is manage.
+	Name string
+	// Args are the arguments without the program's name.
+	Args []string
+	// Dir is the working directory of test; "" is the process' own.
+	Dir string
+
+	Stdout, Stderr io.Writer // nil throws away what is written
+
+	// Getenv and Setenv are the environment: NO_COLOR and TERM are read, --settings
+	// sets QUINTET_SETTINGS. Nil is the process' own.
+	Getenv func(key string) string
+	Setenv func(key, value string) error
+
+	// NewSite makes the site. It is called once, and only for commands that need a
+	// site. Run closes it.
+	NewSite func() (*app.Site, error)
+	// Commands are added to those of this package and of the site's apps.
+	Commands []app.Command
+
+	// process says that the environment is a whole process, whose default logger
+	// is ours to set.
+	process bool
+}
+
+// Main is the main function of a site's manage program. It runs the command that
+// the program was called with and ends the process with its exit status.
+func Main(newSite func() (*app.Site, error), extra ...app.Command) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second interrupt is the runtime's: it ends the process
+	status := Run(ctx, Env{
+		Name: programName(), Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr,
+		NewSite: newSite, Commands: extra, process: true,
+	})
+	stop()
+	os.Exit(status)
+}
+
+// programName is how the user has called this program. What "go run" has built and
+// started lies in a temporary folder: the name of that would help nobody.
+func programName() string {
+	path := os.Args[0]
+	base := strings.TrimSuffix(filepath.Base(path), ".exe")
+	if strings.Contains(filepath.ToSlash(path), "/go-build") {
+		return "go run ./" + base
+	}
+	return base
+}
+
+func (e Env) withDefaults() Env {
+	if e.Name == "" {
+		e.Name = "manage"
+	}
+	if e.Stdout == nil {
+		e.Stdout = io.Discard
+	}
+	if e.Stderr == nil {
+		e.Stderr = io.Discard
+	}
+	if e.Getenv == nil {
+		e.Getenv = os.Getenv
+	}
+	if e.Setenv == nil {
+		e.Setenv = os.Setenv
+	}
+	return e
+}

@@ -1,0 +1,74 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/migrate"
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// withMigrator hands fn what migrates one database of the site.
+func withMigrator(site *app.Site, alias string, fn func(*migrate.Migrator) error) (err error) {
+	settings, ok := site.Connections().Settings(alias)
+	if !ok {
+		return unknownAlias(site, alias)
+	}
+	var sources []migrate.Source
+	for _, a := range site.Apps() {
+		sources = append(sources, migrate.Source{App: a.Name, FS: a.Migrations})
+	}
+	sqldb, err := site.Connections().SQLDB(alias)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sqldb.Close()) }()
+	migrator, err := migrate.New(sqldb, settings.Engine, sources, migrate.Options{Alias: alias, Bus: site.Bus()})
+	if err != nil {
+		return err
+	}
+	return unreachable(site, alias, fn(migrator))
+}
+
+func unknownAlias(site *app.Site, alias string) error {
+	aliases := site.Connections().Aliases()
+	if len(aliases) == 0 {
+		return &Error{Problem: "this site has no database", Hint: "add DATABASES to its settings"}
+	}
+	hint := "DATABASES has " + strings.Join(aliases, ", ")
+	if meant := nearest(alias, aliases); meant != "" {
+		hint = "did you mean " + meant + "? " + hint
+	}
+	return &Error{Problem: fmt.Sprintf("there is no database %q", alias), Hint: hint}
+}
+
+// unreachable puts it in plain words that a database cannot be connected to.
+func unreachable(site *app.Site, alias string, err error) error {
+	var acquire *db.AcquireError
+	if !errors.As(err, &acquire) || acquire.Kind != pool.Unreachable {
+		return err
+	}
+	key := "DATABASES." + alias
+	return &Error{
+		Problem: fmt.Sprintf("the database %q cannot be reached: %v", alias, acquire.Err),
+		Hint:    fmt.Sprintf("start it, or correct %s (%s)", key, site.Settings().Origin(key+".ENGINE")),
+		Err:     err,
+	}
+}
+
+// pending lists what is not applied to the default database; nothing on a site
+// without one.
+func pending(ctx context.Context, site *app.Site) (names []migrate.Migration, err error) {
+	if _, ok := site.Connections().Settings(db.DefaultAlias); !ok {
+		return nil, nil
+	}
+	err = withMigrator(site, db.DefaultAlias, func(m *migrate.Migrator) error {
+		names, err = m.Pending(ctx)
+		return err
+	})
+	return names, err
+}

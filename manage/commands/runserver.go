@@ -1,0 +1,121 @@
+package commands
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/db"
+)
+
+func (c *cli) runserverCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "runserver [ADDRESS]", Short: "Serve the site for development", GroupID: groupDevelopment,
+		Long: "Serve the site for development.\n\nThe address is a port or address:port; without one it is LISTEN in the settings",
+		Args: atMost(1), Annotations: map[string]string{needsSite: "yes"},
+		RunE: c.onSite(c.runserver),
+	}
+}
+
+func (c *cli) runserver(ctx context.Context, site *app.Site, args []string) error {
+	settings := site.Settings()
+	address, err := parseAddress(strings.Join(args, ""), settings.Listen)
+	if err != nil {
+		return err
+	}
+	if !settings.Debug && len(settings.AllowedHosts) == 0 {
+		return &Error{
+			Problem: "ALLOWED_HOSTS is empty and DEBUG is false: every request would be refused",
+			Hint:    fmt.Sprintf("say DEBUG: true or fill ALLOWED_HOSTS (DEBUG: %s)", settings.Origin("DEBUG")),
+		}
+	}
+	if err := c.check(site); err != nil {
+		return err
+	}
+	listener, err := listen(ctx, address, c.env.Name)
+	if err != nil {
+		return err
+	}
+	if err := c.warnOfPending(ctx, site); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	c.sayf(c.env.Stdout, "Quintet %s, %s\n", version(), runtime.Version())
+	c.sayf(c.env.Stdout, "Settings: %s\n", source(settings))
+	if database := describe(site); database != "" {
+		c.sayf(c.env.Stdout, "Database: %s\n", database)
+	}
+	c.sayf(c.env.Stdout, "Serving at %s\n", c.out.paint(bold, visible(listener.Addr())))
+	c.sayf(c.env.Stdout, "Quit with Ctrl-C.\n")
+	return site.Serve(ctx, listener)
+}
+
+// check runs the checks of the apps. An error keeps the site from being served.
+func (c *cli) check(site *app.Site) error {
+	problems := site.Check()
+	slices.SortStableFunc(problems, func(a, b app.Problem) int { return int(b.Level - a.Level) })
+	failed := 0
+	for _, p := range problems {
+		colour := yellow
+		if p.Level >= slog.LevelError {
+			colour = red
+			failed++
+		}
+		c.sayf(c.env.Stderr, "%s (%s) %s\n", c.err.paint(colour, strings.ToLower(p.Level.String())+":"), p.ID, p.Message)
+		if p.Hint != "" {
+			c.sayf(c.env.Stderr, "%s %s\n", c.err.paint(cyan, "hint:"), p.Hint)
+		}
+	}
+	if failed > 0 {
+		return &Error{Problem: fmt.Sprintf("the site has %d problems that keep it from being served", failed), Hint: "correct what is listed above"}
+	}
+	return nil
+}
+
+// warnOfPending looks into the default database, and so finds out as well whether
+// it can be reached.
+func (c *cli) warnOfPending(ctx context.Context, site *app.Site) error {
+	names, err := pending(ctx, site)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	var apps []string
+	for _, name := range names {
+		if !slices.Contains(apps, name.App) {
+			apps = append(apps, name.App)
+		}
+	}
+	c.sayf(c.env.Stderr, "%s %d unapplied migrations of %s; the site may not work without them\n",
+		c.err.paint(yellow, "warning:"), len(names), strings.Join(apps, ", "))
+	c.sayf(c.env.Stderr, "%s run %s migrate\n", c.err.paint(cyan, "hint:"), c.env.Name)
+	return nil
+}
+
+// source is the file that the settings come from, as far as they come from one.
+func source(settings app.Settings) string {
+	for _, key := range []string{"DEBUG", "DATABASES.default.ENGINE", "SECRET_KEY", "LISTEN", "ALLOWED_HOSTS"} {
+		if file, _, ok := strings.Cut(settings.Origin(key), ":"); ok {
+			return file
+		}
+	}
+	return "made in Go"
+}
+
+// describe names the default database.
+func describe(site *app.Site) string {
+	s, ok := site.Connections().Settings(db.DefaultAlias)
+	if !ok {
+		return ""
+	}
+	where := s.Name
+	if s.Host != "" {
+		where += " at " + s.Host
+	}
+	return s.Engine + ", " + where
+}
