@@ -86,14 +86,7 @@ func (s *session) leave() error {
 	pg := s.pg()
 	if pg.IsClosed() {
 		// pgx has met an error and takes its leave in a goroutine
-		select {
-		case <-pg.CleanupDone():
-			return nil
-		case <-ctx.Done():
-			s.wire.cut()
-			<-pg.CleanupDone()
-			return errLingers
-		}
+		return s.outlast(ctx, pg.CleanupDone())
 	}
 	if pg.IsBusy() {
 		// a running statement would not see the goodbye; if this fails it runs out
@@ -106,6 +99,21 @@ func (s *session) leave() error {
 		return errLingers
 	}
 	return nil
+}
+
+// outlast waits for pgx's own goodbye, and without its sockets if it takes too long.
+func (s *session) outlast(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.wire.cut()
+	select {
+	case <-done:
+	case <-time.After(goodbye): // never, unless somebody has hijacked the connection
+	}
+	return errLingers
 }
 
 // farewell sends Terminate and reads what still comes until the server hangs up.

@@ -23,7 +23,7 @@ func (Engine) Dialect() schema.Dialect { return pgdialect.New() }
 // Open checks the settings and returns what opens their connections. It dials
 // nothing, but reads the files that the settings name: certificates, the service
 // file, the password file. Every mistake is a *[db.SettingsError], joined with the
-// others; none of them shows the password or the value of an option.
+// others; none of them shows a password.
 //
 // NAME is required unless OPTIONS has a service, as in Django.
 func (Engine) Open(alias string, settings db.Settings) (pool.Driver, error) {

@@ -36,23 +36,27 @@ func runWithServer(m *testing.M) (code int, err error) {
 	if err == nil && !found {
 		srv, err = server.Start(context.Background(), server.Options{})
 	}
-	required := strings.Contains(os.Getenv("QUINTET_REQUIRE"), "postgres")
-	if err != nil && (required || !errors.Is(err, server.ErrNotInstalled)) {
-		return 1, err
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, server.ErrNotInstalled):
 		missing = err
 		return m.Run(), nil
+	case err != nil:
+		return 1, err
 	}
 	shared = srv
 	defer func() { err = errors.Join(err, srv.Stop()) }()
 	return m.Run(), nil
 }
 
-// running returns the server of this process.
+// running returns the server of this process. A machine without PostgreSQL skips the
+// test, or fails it where PostgreSQL is required.
 func running(tb testing.TB) *server.Server {
 	tb.Helper()
-	if missing != nil {
+	required := strings.Contains(os.Getenv("QUINTET_REQUIRE"), "postgres")
+	switch {
+	case missing != nil && required:
+		tb.Fatal(missing)
+	case missing != nil:
 		tb.Skip(missing)
 	}
 	return shared

@@ -1,20 +1,19 @@
 package server_test
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/goquintet/quintet/db/postgres/server"
 )
 
-// startup logs in to the database postgres and returns when the session is ready.
-func startup(t *testing.T, c net.Conn, user string) {
+// login makes a session on the connection and returns when it is ready.
+func login(t *testing.T, c net.Conn, database, application string) {
 	t.Helper()
-	parameters := "user\x00" + user + "\x00database\x00postgres\x00application_name\x00startup\x00\x00"
+	parameters := "user\x00postgres\x00database\x00" + database + "\x00application_name\x00" + application + "\x00\x00"
 	message := binary.BigEndian.AppendUint32(nil, uint32(8+len(parameters)))
 	message = binary.BigEndian.AppendUint32(message, 3<<16)
 	if _, err := c.Write(append(message, parameters...)); err != nil {
@@ -32,8 +31,13 @@ func startup(t *testing.T, c net.Conn, user string) {
 
 func TestDatabases_AreMadeFromTemplatesAndDroppedUnderTheirSessions(t *testing.T) {
 	t.Parallel()
-	srv := start(t, server.Options{})
+	srv := running(t)
 	const name, copied = `odd "name" öf a-database`, "copied"
+	t.Cleanup(func() {
+		if err := srv.DropDatabase(context.Background(), name); err != nil {
+			t.Error(err)
+		}
+	})
 	steps := []error{
 		srv.CreateDatabase(t.Context(), name, ""),
 		srv.Exec(t.Context(), name, "CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2)"),
@@ -54,11 +58,14 @@ func TestDatabases_AreMadeFromTemplatesAndDroppedUnderTheirSessions(t *testing.T
 		t.Fatal(err)
 	}
 	defer session.Close()
-	startup(t, session, srv.User)
+	login(t, session, copied, "user of the copy")
 	for range 2 {
 		if err := srv.DropDatabase(t.Context(), copied); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if _, err := io.Copy(io.Discard, session); err != nil {
+		t.Errorf("the session in it: %v", err)
 	}
 	if err := srv.CreateDatabase(t.Context(), name, ""); err == nil || !strings.Contains(err.Error(), "42P04") {
 		t.Errorf("a second one of that name: %v", err)
@@ -67,7 +74,15 @@ func TestDatabases_AreMadeFromTemplatesAndDroppedUnderTheirSessions(t *testing.T
 
 func TestBackends_AreFoundByApplicationAndDatabaseAndTerminated(t *testing.T) {
 	t.Parallel()
-	srv := start(t, server.Options{})
+	srv := running(t)
+	if err := srv.CreateDatabase(t.Context(), "counted", ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.DropDatabase(context.Background(), "counted"); err != nil {
+			t.Error(err)
+		}
+	})
 	sessions := make([]net.Conn, 3)
 	for i := range sessions {
 		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", tcp(srv))
@@ -75,22 +90,22 @@ func TestBackends_AreFoundByApplicationAndDatabaseAndTerminated(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		startup(t, c, srv.User)
+		login(t, c, "counted", "counter")
 		sessions[i] = c
 	}
-	for _, name := range []string{"startup", "postgres"} {
+	for _, name := range []string{"counter", "counted"} {
 		if pids, err := srv.Backends(t.Context(), name); err != nil || len(pids) != 3 {
 			t.Errorf("%s: %v, %v", name, pids, err)
 		}
 	}
-	pids, err := srv.Backends(t.Context(), "startup")
+	pids, err := srv.Backends(t.Context(), "counter")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := srv.Terminate(t.Context(), pids[0], pids[1]); err != nil {
 		t.Fatal(err)
 	}
-	left, err := srv.Backends(t.Context(), "startup")
+	left, err := srv.Backends(t.Context(), "counter")
 	if err != nil || !slices.Equal(left, pids[2:]) {
 		t.Errorf("left %v, want %v, %v", left, pids[2:], err)
 	}
@@ -104,7 +119,12 @@ func TestBackends_AreFoundByApplicationAndDatabaseAndTerminated(t *testing.T) {
 
 func TestExec_StopsAtTheFirstError(t *testing.T) {
 	t.Parallel()
-	srv := start(t, server.Options{})
+	srv := running(t)
+	t.Cleanup(func() {
+		if err := srv.Exec(context.Background(), "postgres", "DROP TABLE a"); err != nil {
+			t.Error(err)
+		}
+	})
 	err := srv.Exec(t.Context(), "postgres", "CREATE TABLE a (n int)", "CREATE TABLE b (n int); SELECT 1/0", "CREATE TABLE c (n int)")
 	if err == nil || !strings.Contains(err.Error(), "1/0") || !strings.Contains(err.Error(), "22012") {
 		t.Errorf("got %v", err)

@@ -9,7 +9,7 @@ import (
 )
 
 func TestFromEnv_BorrowsTheServerOfAnotherProcess(t *testing.T) {
-	srv := start(t, server.Options{})
+	srv := running(t)
 	key, value, _ := strings.Cut(srv.Env(), "=")
 	t.Setenv(key, value)
 
@@ -23,6 +23,11 @@ func TestFromEnv_BorrowsTheServerOfAnotherProcess(t *testing.T) {
 	if err := borrowed.CreateDatabase(t.Context(), "theirs", ""); err != nil {
 		t.Error(err)
 	}
+	defer func() {
+		if err := borrowed.DropDatabase(t.Context(), "theirs"); err != nil {
+			t.Error(err)
+		}
+	}()
 	for what, err := range map[string]error{
 		"Restart": borrowed.Restart(t.Context(), server.Fast),
 		"Down":    borrowed.Down(t.Context(), server.Fast),

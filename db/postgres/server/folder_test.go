@@ -51,13 +51,11 @@ func folders(t *testing.T, base string) []string {
 }
 
 func TestStart_EndsWithItsContextAndLeavesNothing(t *testing.T) {
+	installed(t)
 	base := shortTemp(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := server.Start(ctx, server.Options{})
-	if errors.Is(err, server.ErrNotInstalled) {
-		t.Skip(err)
-	}
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
@@ -108,9 +106,6 @@ func TestStart_AvoidsATemporaryFolderTooDeepForASocket(t *testing.T) {
 	}
 }
 
-// helper is the variable that makes this test's process the one to be killed.
-const helper = "QUINTET_SERVER_TEST_HELPER"
-
 func TestKilledParent_LeavesNoServer(t *testing.T) {
 	if os.Getenv(helper) != "" {
 		srv := start(t, server.Options{})
@@ -118,7 +113,7 @@ func TestKilledParent_LeavesNoServer(t *testing.T) {
 		<-t.Context().Done() // never: the parent kills this process
 	}
 	base := shortTemp(t)
-	start(t, server.Options{}) // skips without PostgreSQL
+	installed(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +141,7 @@ func TestKilledParent_LeavesNoServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer session.Close()
-	startup(t, session, "postgres")
+	login(t, session, "postgres", "orphan")
 
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -13,24 +13,6 @@ import (
 	"github.com/goquintet/quintet/db/postgres/server"
 )
 
-// start starts a server that ends with the test.
-func start(t *testing.T, o server.Options) *server.Server {
-	t.Helper()
-	srv, err := server.Start(t.Context(), o)
-	if errors.Is(err, server.ErrNotInstalled) && !strings.Contains(os.Getenv("QUINTET_REQUIRE"), "postgres") {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := srv.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return srv
-}
-
 func query(t *testing.T, srv *server.Server, sql string, args ...string) string {
 	t.Helper()
 	rows, err := srv.Query(t.Context(), "postgres", sql, args...)
@@ -87,7 +69,7 @@ func TestStart_ServesOnTCPAndOnASocketWithTheSettingsGiven(t *testing.T) {
 
 func TestStart_RunsUnprivilegedAlsoForRoot(t *testing.T) {
 	t.Parallel()
-	srv := start(t, server.Options{})
+	srv := running(t)
 	status, err := os.ReadFile(filepath.Join(srv.SocketDir, "data", "PG_VERSION"))
 	if err != nil || len(status) == 0 {
 		t.Fatalf("data folder: %q, %v", status, err)
@@ -103,7 +85,7 @@ func TestStart_RunsUnprivilegedAlsoForRoot(t *testing.T) {
 
 func TestStart_SaysWhatTheServerSaid(t *testing.T) {
 	t.Parallel()
-	start(t, server.Options{}) // skips without PostgreSQL
+	installed(t)
 	_, err := server.Start(t.Context(), server.Options{Settings: map[string]string{"max_connections": "many"}})
 	if err == nil || !strings.Contains(err.Error(), "max_connections") || !strings.Contains(err.Error(), "many") {
 		t.Errorf("got %v", err)
@@ -233,7 +215,7 @@ func TestDown_WaitsNoLongerThanItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A session that has logged in keeps a smart shutdown waiting.
-	startup(t, session, srv.User)
+	login(t, session, "postgres", "waited for")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := srv.Down(ctx, server.Smart); !errors.Is(err, context.Canceled) {
