@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 
@@ -43,6 +42,9 @@ type cli struct {
 func newCLI(env Env) *cli {
 	c := &cli{env: env.withDefaults()}
 	c.site = sync.OnceValues(func() (*app.Site, error) {
+		if c.env.NewSite == nil {
+			return nil, &Error{Problem: "this program has no site", Hint: "give commands.Main the function that makes it"}
+		}
 		site, err := c.env.NewSite()
 		c.made = site
 		return site, err
@@ -111,11 +113,10 @@ func (c *cli) run(ctx context.Context, args []string) error {
 		return err
 	}
 	found, _, err := root.Find(args)
-	known := err == nil && found != root && !slices.Contains(args, "help")
-	if !known || found.Annotations[needsSite] != "" {
+	if err != nil || found == root || found.Annotations[needsSite] != "" { // help, too, is not found here
 		c.addApps(root)
 	}
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // cobra takes those of the process for nil
 	return root.ExecuteContext(ctx)
 }
 

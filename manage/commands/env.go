@@ -29,8 +29,8 @@ type Env struct {
 	Getenv func(key string) string
 	Setenv func(key, value string) error
 
-	// NewSite makes the site. It is called once, and only for commands that need a
-	// site. Run closes it.
+	// NewSite makes the site. It is called once at most: for commands that need a
+	// site, and to find those of its apps. Run closes it.
 	NewSite func() (*app.Site, error)
 	// Commands are added to those of this package and of the site's apps.
 	Commands []app.Command

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/migrate"
+	"github.com/goquintet/quintet/db/pool"
 )
 
 const (
@@ -55,22 +56,29 @@ func (c *cli) finish(ctx context.Context, err error) int {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		err = &Error{Problem: "interrupted", Err: err}
 	}
-	status := 0
+	status := statusFailed
+	var said []string // a site that is closed twice says twice why it could not
 	for _, e := range parts(err) {
-		problem, hint := explain(e)
-		_, _ = fmt.Fprintln(c.env.Stderr, c.err.paint(red, "error:"), problem)
-		if hint != "" {
-			_, _ = fmt.Fprintln(c.env.Stderr, c.err.paint(cyan, "hint:"), hint)
-		}
-		if c.globals.traceback {
-			traceback(c.env.Stderr, e, "  ")
-		}
-		var own *Error
-		if errors.As(e, &own) {
+		if own, ok := errors.AsType[*Error](e); ok {
 			status = max(status, own.Status)
 		}
+		if !slices.Contains(said, e.Error()) {
+			said = append(said, e.Error())
+			c.complain(e)
+		}
 	}
-	return max(status, statusFailed)
+	return status
+}
+
+func (c *cli) complain(err error) {
+	problem, hint := c.explain(err)
+	c.sayf(c.env.Stderr, "%s %s\n", c.err.paint(red, "error:"), problem)
+	if hint != "" {
+		c.sayf(c.env.Stderr, "%s %s\n", c.err.paint(cyan, "hint:"), hint)
+	}
+	if c.globals.traceback {
+		c.traceback(err, "  ")
+	}
 }
 
 // parts takes joined errors apart, so that each gets its lines.
@@ -91,7 +99,14 @@ func parts(err error) []error {
 }
 
 // explain separates what is wrong from what to do.
-func explain(err error) (problem, hint string) {
+func (c *cli) explain(err error) (problem, hint string) {
+	if acquire, ok := errors.AsType[*db.AcquireError](err); ok && acquire.Kind == pool.Unreachable {
+		key := "DATABASES." + acquire.Alias
+		if c.made != nil {
+			key += " (" + c.made.Settings().Origin(key+".ENGINE") + ")"
+		}
+		return fmt.Sprintf("the database %q cannot be reached: %v", acquire.Alias, acquire.Err), "start it, or correct " + key
+	}
 	problem, hint = err.Error(), hintOf(err)
 	if cut, ok := strings.CutSuffix(problem, "; "+hint); ok && hint != "" {
 		return cut, hint
@@ -100,40 +115,36 @@ func explain(err error) (problem, hint string) {
 }
 
 func hintOf(err error) string {
-	var (
-		own       *Error
-		config    *app.ConfigError
-		wiring    *app.WiringError
-		migration *migrate.Error
-		settings  *db.SettingsError
-	)
-	switch {
-	case errors.As(err, &own):
-		return own.Hint
-	case errors.As(err, &config):
-		return config.Hint
-	case errors.As(err, &wiring):
-		return wiring.Hint
-	case errors.As(err, &migration):
-		return migration.Hint
-	case errors.As(err, &settings):
-		return settings.Hint
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*app.ConfigError](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*app.WiringError](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*migrate.Error](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*db.SettingsError](err); ok {
+		return e.Hint
 	}
 	return ""
 }
 
 // traceback is what Go has for one: the errors that an error is made of, each with
 // its type.
-func traceback(w io.Writer, err error, indent string) {
-	_, _ = fmt.Fprintf(w, "%s%T: %v\n", indent, err, err)
-	switch e := err.(type) {
+func (c *cli) traceback(err error, indent string) {
+	c.sayf(c.env.Stderr, "%s%T: %v\n", indent, err, err)
+	switch e := err.(type) { //nolint:errorlint // it walks the tree itself
 	case interface{ Unwrap() error }:
 		if below := e.Unwrap(); below != nil {
-			traceback(w, below, indent+"  ")
+			c.traceback(below, indent+"  ")
 		}
 	case interface{ Unwrap() []error }:
 		for _, below := range e.Unwrap() {
-			traceback(w, below, indent+"  ")
+			c.traceback(below, indent+"  ")
 		}
 	}
 }

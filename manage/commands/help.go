@@ -2,6 +2,7 @@ package commands
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -53,7 +54,8 @@ func (c *cli) help(cmd *cobra.Command, _ []string) {
 
 func (c *cli) explainCommand(cmd *cobra.Command) {
 	c.sayf(c.env.Stdout, "%s.\n\n%s %s %s\n", cmp.Or(cmd.Long, cmd.Short), c.out.paint(bold, "Usage:"), c.env.Name, cmd.Use)
-	c.list("Options", options(cmd.LocalNonPersistentFlags())) // the command's own before the common ones
+	own := slices.DeleteFunc(options(cmd.LocalNonPersistentFlags()), func(r row) bool { return r.name == "-h, --help" })
+	c.list("Options", own) // before those of every command
 	c.list("Options of every command", options(c.commonFlags()))
 }
 
@@ -72,7 +74,7 @@ func (c *cli) explainProgram(root *cobra.Command) {
 	c.list("Options of every command", options(c.commonFlags()))
 	c.sayf(c.env.Stdout, "\n%q explains one.\n", c.env.Name+" help COMMAND")
 	if _, err := c.site(); err != nil {
-		problem, _ := explain(parts(err)[0])
+		problem, _ := c.explain(parts(err)[0])
 		c.sayf(c.env.Stdout, "Commands of apps are not listed, because the site cannot be made: %s\n", problem)
 	}
 }
@@ -137,7 +139,7 @@ func (c *cli) unknownCommand(root *cobra.Command, name string) error {
 	if meant := nearest(name, names); meant != "" {
 		hint = fmt.Sprintf("did you mean %s?", meant)
 	} else if _, err := c.site(); err != nil {
-		problem, _ := explain(parts(err)[0])
+		problem, _ := c.explain(parts(err)[0])
 		hint = "commands of apps are not known, because the site cannot be made: " + problem
 	}
 	return misuse(hint, "unknown command %q", name)
@@ -149,7 +151,7 @@ func (c *cli) flagError(cmd *cobra.Command, err error) error {
 	if !cmd.HasParent() {
 		hint = fmt.Sprintf("%q explains them", c.env.Name+" help")
 	}
-	if unknown, ok := err.(*pflag.NotExistError); ok {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		collect := func(flag *pflag.Flag) { names = append(names, flag.Name) }
 		cmd.Flags().VisitAll(collect)

@@ -13,5 +13,5 @@ func newLogger(w io.Writer, s style) *slog.Logger {
 	if !isTerminal(w) && !s.on {
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return slog.New(tint.NewHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: "15:04:05", NoColor: !s.on}))
+	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: "15:04:05", NoColor: !s.on}))
 }

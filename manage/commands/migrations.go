@@ -9,7 +9,6 @@ import (
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/migrate"
-	"github.com/goquintet/quintet/db/pool"
 )
 
 // withMigrator hands fn what migrates one database of the site.
@@ -31,7 +30,7 @@ func withMigrator(site *app.Site, alias string, fn func(*migrate.Migrator) error
 	if err != nil {
 		return err
 	}
-	return unreachable(site, alias, fn(migrator))
+	return fn(migrator)
 }
 
 func unknownAlias(site *app.Site, alias string) error {
@@ -44,20 +43,6 @@ func unknownAlias(site *app.Site, alias string) error {
 		hint = "did you mean " + meant + "? " + hint
 	}
 	return &Error{Problem: fmt.Sprintf("there is no database %q", alias), Hint: hint}
-}
-
-// unreachable puts it in plain words that a database cannot be connected to.
-func unreachable(site *app.Site, alias string, err error) error {
-	var acquire *db.AcquireError
-	if !errors.As(err, &acquire) || acquire.Kind != pool.Unreachable {
-		return err
-	}
-	key := "DATABASES." + alias
-	return &Error{
-		Problem: fmt.Sprintf("the database %q cannot be reached: %v", alias, acquire.Err),
-		Hint:    fmt.Sprintf("start it, or correct %s (%s)", key, site.Settings().Origin(key+".ENGINE")),
-		Err:     err,
-	}
 }
 
 // pending lists what is not applied to the default database; nothing on a site

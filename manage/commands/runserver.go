@@ -72,8 +72,11 @@ func (c *cli) check(site *app.Site) error {
 			c.sayf(c.env.Stderr, "%s %s\n", c.err.paint(cyan, "hint:"), p.Hint)
 		}
 	}
-	if failed > 0 {
-		return &Error{Problem: fmt.Sprintf("the site has %d problems that keep it from being served", failed), Hint: "correct what is listed above"}
+	switch {
+	case failed == 1:
+		return &Error{Problem: "1 problem keeps the site from being served", Hint: "correct what is listed above"}
+	case failed > 1:
+		return &Error{Problem: fmt.Sprintf("%d problems keep the site from being served", failed), Hint: "correct what is listed above"}
 	}
 	return nil
 }

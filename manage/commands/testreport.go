@@ -229,7 +229,11 @@ func (r *report) endPackage(p *testedPackage, e event, mark string) {
 // close writes the last lines.
 func (r *report) close() {
 	if r.missing > 0 {
-		r.sayf("%s: %d tests were skipped; %s; --require=postgres makes this a failure\n", notInstalled, r.missing, r.howTo)
+		tests := "tests were"
+		if r.missing == 1 {
+			tests = "test was"
+		}
+		r.sayf("%s: %d %s skipped; %s; --require=postgres makes this a failure\n", notInstalled, r.missing, tests, r.howTo)
 	}
 	r.sayf("%s\n", numbers(r.passed, r.failed, r.skipped))
 }
