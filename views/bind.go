@@ -125,7 +125,7 @@ func (r *Request) parseForm(media string) error {
 		return err
 	}
 	err := form.ParseMultipartForm(formMemory)
-	if r.MultipartForm == nil && form.MultipartForm != nil {
+	if r.MultipartForm == nil && form.MultipartForm != nil && len(form.MultipartForm.File) > 0 {
 		// The server removes the files of the request that it made, which may not
 		// be this copy of it.
 		context.AfterFunc(r.Context(), func() { _ = form.MultipartForm.RemoveAll() })

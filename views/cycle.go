@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Cycle is the life of one request as its response sees it: what the life cycle
@@ -36,6 +37,10 @@ type Cycle interface {
 	// stream calls ended exactly once, after its generator and its Close.
 	StartStream(ctx context.Context) (ended func(), err error)
 
+	// StreamWriteTimeout returns how long a client may take for one write of a
+	// stream; zero is 30 seconds.
+	StreamWriteTimeout() time.Duration
+
 	// Reverse returns the path of the named route, prefix included, with args
 	// for its wildcards in their order. Django's reverse.
 	Reverse(name string, args ...any) (string, error)
@@ -53,6 +58,7 @@ func (alone) Release(context.Context) error               { return nil }
 func (alone) Keep(context.Context)                        {}
 func (alone) Held(context.Context) error                  { return nil }
 func (alone) StartStream(context.Context) (func(), error) { return func() {}, nil }
+func (alone) StreamWriteTimeout() time.Duration           { return 0 }
 func (alone) Templates() *Templates                       { return nil }
 func (alone) Reverse(name string, _ ...any) (string, error) {
 	return "", fmt.Errorf("%w: there is no route %q to reverse; give NewRequest a Cycle", errAlone, name)

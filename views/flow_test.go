@@ -27,6 +27,7 @@ type clocked struct {
 	writes   int
 	flushes  []flushed
 	deadline time.Time
+	timeout  time.Duration // of a write
 	onWrite  func() error
 	onFlush  func() error
 }
@@ -38,7 +39,7 @@ type flushed struct {
 }
 
 func newClocked(t testing.TB) *clocked {
-	return &clocked{t: t, header: make(http.Header), began: time.Now()}
+	return &clocked{t: t, header: make(http.Header), began: time.Now(), timeout: 30 * time.Second}
 }
 
 func (c *clocked) touched() {
@@ -52,8 +53,8 @@ func (c *clocked) WriteHeader(int)     { c.touched() }
 
 func (c *clocked) Write(p []byte) (int, error) {
 	c.touched()
-	if left := time.Until(c.deadline); left < 29*time.Second || left > 30*time.Second {
-		c.t.Errorf("a write has a deadline in %v, want 30s", left)
+	if left := time.Until(c.deadline); left < c.timeout*29/30 || left > c.timeout {
+		c.t.Errorf("a write has a deadline in %v, want %v", left, c.timeout)
 	}
 	c.writes++
 	if c.onWrite != nil {
@@ -197,6 +198,51 @@ func TestFlow_TouchesNothingAfterTheResponse(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+}
+
+func TestFlow_EachWriteHasADeadlineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newClocked(t)
+		w.timeout = 30 * time.Millisecond
+		w.onWrite = func() error {
+			time.Sleep(views.HoldTime / 4) // a slow client, before the timer's turn
+			return nil
+		}
+		err := w.run(views.WithWriteTimeout(views.StreamingResponse{Body: func(yield func([]byte, error) bool) {
+			for range 4 {
+				yield(make([]byte, views.HoldSize), nil)
+			}
+		}}, w.timeout))
+		if err != nil || w.writes != 4 {
+			t.Errorf("%v after %d writes, want 4", err, w.writes)
+		}
+	})
+}
+
+// The timer fires while the response ends: whoever comes first, nothing is sent
+// twice or late.
+func TestFlow_EndsWhileItsTimerFires(t *testing.T) {
+	t.Parallel()
+	var running sync.WaitGroup
+	for i := range 200 {
+		running.Go(func() {
+			w := newClocked(t)
+			err := w.run(views.StreamingResponse{Body: func(yield func([]byte, error) bool) {
+				yield([]byte("a"), nil)
+				yield([]byte("b"), nil)
+				time.Sleep(views.HoldTime + time.Duration(i-150)*10*time.Microsecond)
+			}})
+			got := ""
+			for _, flush := range w.flushes {
+				got += flush.text
+			}
+			if err != nil || got != "ab" {
+				t.Errorf("%q, %v, want ab", got, err)
+			}
+		})
+	}
+	running.Wait()
 }
 
 func TestFlow_LeavesTheEndOfTheBodyADeadline(t *testing.T) {

@@ -63,7 +63,10 @@ func (h *head) check() error {
 	if h.status < 200 || h.status > 999 {
 		return fmt.Errorf("views: %s: status %d cannot answer a request: use 200 to 999", h.kind, h.status)
 	}
-	names := slices.Sorted(maps.Keys(h.header))
+	var names []string
+	if len(h.header) > 0 { // most have none, and allocate nothing for it
+		names = slices.Sorted(maps.Keys(h.header))
+	}
 	for i, name := range names {
 		if !validName(name) {
 			return fmt.Errorf("views: %s: header %q: a name has only letters, digits and the punctuation of RFC 9110", h.kind, name)

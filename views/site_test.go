@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/goquintet/quintet/views"
 )
@@ -64,6 +65,8 @@ func (l *life) Held(context.Context) error {
 	}
 	return l.heldErr()
 }
+
+func (l *life) StreamWriteTimeout() time.Duration { return 0 }
 
 func (l *life) StartStream(context.Context) (func(), error) {
 	if l.startErr != nil {

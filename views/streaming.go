@@ -1,6 +1,7 @@
 package views
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func start(r *Request) (ended func(), err error) {
 // run asks the generator for chunks and sends them.
 func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head) (err error) {
 	ctx := r.Context()
-	flow := newFlow(w, h, s.writeTimeout)
+	flow := newFlow(w, h, cmp.Or(s.writeTimeout, r.cycle.StreamWriteTimeout()))
 	defer func() {
 		// What is held back goes out after a failure too. When that fails, the
 		// first failure stays the news.

@@ -153,15 +153,27 @@ func TestStreamingResponse_DropsAnUnreadBodyAfterTheRelease(t *testing.T) {
 
 func TestStreamingResponse_DoesNotWaitLongForAnUnreadBody(t *testing.T) {
 	t.Parallel()
-	for name, request := range map[string]string{
-		"one that is too slow":  "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf",
-		"one that is too large": fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", 4*views.DropSize, strings.Repeat("x", views.DropSize+1)),
+	slow := "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"
+	large := fmt.Sprintf("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", 4*views.DropSize, strings.Repeat("x", views.DropSize+1))
+	for name, c := range map[string]struct {
+		request   string
+		readsBody bool
+	}{
+		"one that is too slow":            {slow, false},
+		"one that is too large":           {large, false},
+		"one that the generator left":     {slow, true},
+		"a large one that is left unread": {large, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := stream(t, &life{}, views.StreamingResponse{Body: chunks("a", "b")})
-			conn := s.dial(t, request)
-			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			s := stream(t, &life{}, views.StreamingResponse{Body: chunks("a", "b"), ReadsBody: c.readsBody})
+			conn := s.dial(t, c.request)
+			// The client sends no more and reads: the server must end the connection.
+			if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			everything := bufio.NewReader(conn)
+			response, err := http.ReadResponse(everything, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,6 +183,9 @@ func TestStreamingResponse_DoesNotWaitLongForAnUnreadBody(t *testing.T) {
 			}
 			if end := <-s.over; end.err != nil {
 				t.Errorf("ended with %v", end)
+			}
+			if _, err := everything.ReadByte(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("after the response: %v, want the end of the connection", err)
 			}
 		})
 	}

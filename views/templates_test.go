@@ -59,6 +59,20 @@ func TestTemplates_APageFillsTheBlocksOfItsLayouts(t *testing.T) {
 	}
 }
 
+func TestTemplates_OfTwoFilesTheOneNamedLastWins(t *testing.T) {
+	t.Parallel()
+	templates := pages(t, map[string]string{
+		"one.html": `{{define "x"}}one{{end}}1`,
+		"two.html": `{{define "x"}}two{{end}}2`,
+		"a.html":   `{{define "p"}}{{template "one.html"}}{{end}}{{define "q"}}{{if true}}{{range slice "."}}{{template "two.html"}}{{else}}{{end}}{{end}}{{end}}{{template "p"}}{{template "x"}}`,
+	}, views.TemplateOptions{Debug: true, Funcs: template.FuncMap{"slice": func(s ...string) []string { return s }}})
+	for range 20 { // each is parsed anew
+		if got, err := render(t, templates, nil, "a.html", nil); err != nil || got != "1two" {
+			t.Fatalf("%q, %v, want 1two", got, err)
+		}
+	}
+}
+
 func TestTemplates_EscapeByContext(t *testing.T) {
 	t.Parallel()
 	templates := pages(t, map[string]string{"a.html": `<a href="{{.}}" title="{{.}}">{{.}}</a><script>x = {{.}}</script>`}, views.TemplateOptions{})
