@@ -37,8 +37,11 @@ func TestAbort_TheClientSeesABrokenBody(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 	}
 	views := map[string]views.View{
-		"stream with an error": stream(0, func(_ context.Context, yield func([]byte, error) bool) { yield([]byte("half"), nil); yield(nil, errScene) }),
-		"stream with a panic":  stream(0, func(_ context.Context, yield func([]byte, error) bool) { yield([]byte("half"), nil); panic(errScene) }),
+		"stream with an error": stream(0, func(_ context.Context, yield func([]byte, error) bool) {
+			yield([]byte("half"), nil)
+			yield(nil, errScene)
+		}),
+		"stream with a panic": stream(0, func(_ context.Context, yield func([]byte, error) bool) { yield([]byte("half"), nil); panic(errScene) }),
 		"response with an error": func(*views.Request) (views.Response, error) {
 			return respond(func(w http.ResponseWriter, _ *views.Request) error {
 				half(w)
@@ -134,10 +137,10 @@ func TestAbort_TheWriterRefuses(t *testing.T) {
 					control := http.NewResponseController(w)
 					_, write := w.Write([]byte("x"))
 					_, writeString := io.WriteString(w, "x")
-					_, readFrom := io.Copy(w, strings.NewReader("x"))
+					_, readFrom := w.(io.ReaderFrom).ReadFrom(strings.NewReader("x"))
 					_, _, hijack := control.Hijack()
 					refused = []error{write, writeString, readFrom, hijack, control.Flush(), control.SetWriteDeadline(time.Time{})}
-					w.WriteHeader(200)
+					w.WriteHeader(http.StatusOK)
 				}()
 				next.ServeHTTP(w, r)
 			})
@@ -151,6 +154,54 @@ func TestAbort_TheWriterRefuses(t *testing.T) {
 	for i, err := range refused {
 		if err == nil {
 			t.Errorf("way %d was open", i)
+		}
+	}
+}
+
+// A middleware that fails after the handler has answered breaks the answer, too.
+func TestAbort_ByMiddleware(t *testing.T) {
+	t.Parallel()
+	s := play(t, anyHost(), app.Options{
+		Middleware: []func(http.Handler) http.Handler{func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				next.ServeHTTP(w, r)
+				panic(errScene)
+			})
+		}},
+		Routes: func(s *app.Site) { s.GET("/", stream(1, nil)) },
+	}).over("HTTP/1.1")
+	if status, body, err := s.fetch(t, "GET", "/", nil); err == nil {
+		t.Errorf("the client got a whole answer: %d %q", status, body)
+	}
+	if event := s.finished.Wait(1)[0]; !errors.Is(event.Err, errScene) || len(s.failed.Events()) != 1 {
+		t.Errorf("RequestFinished says %v", event.Err)
+	}
+}
+
+// A connection that a handler has taken is its own, also when the handler panics.
+func TestAbort_NotOfAHijackedConnection(t *testing.T) {
+	t.Parallel()
+	for _, v := range []error{errScene, http.ErrAbortHandler} {
+		s := play(t, anyHost(), app.Options{}, func(site *app.Site) http.Handler {
+			return site.Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				conn, buffer, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				go func() {
+					_, _ = buffer.WriteString("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					_ = buffer.Flush()
+					_ = conn.Close()
+				}()
+				panic(v)
+			}))
+		}).over("HTTP/1.1")
+		if status, body, err := s.fetch(t, "GET", "/", nil); status != 200 || body != "ok" || err != nil {
+			t.Errorf("%v: got %d %q, %v", v, status, body, err)
+		}
+		if event := s.finished.Wait(1)[0]; !event.Hijacked || event.Err == nil || (len(s.failed.Events()) == 1) != errors.Is(v, errScene) {
+			t.Errorf("%v: RequestFinished says %+v", v, event)
 		}
 	}
 }
@@ -185,7 +236,7 @@ func TestAbort_WithoutAServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	w := &leaving{httptest.NewRecorder(), cancel}
-	s.ServeHTTP(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
 	if events := s.finished.Events(); len(events) != 1 || !errors.Is(events[0].Err, views.ErrClientGone) || len(s.failed.Events()) != 0 {
 		t.Errorf("RequestFinished was sent as %+v", events)
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -105,14 +104,20 @@ func (a *admission) allows(host string) bool {
 	return false
 }
 
-// hostName is a host without its port and the dot at its end, in lower case.
+// hostName is a host without its port and the dot at its end, in lower case, or ""
+// for what is no host.
 func hostName(host string) string {
-	name := host
-	if strings.LastIndexByte(host, ':') > strings.LastIndexByte(host, ']') {
-		var err error
-		if name, _, err = net.SplitHostPort(host); err != nil {
+	name, port := host, ""
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		name, port = host[:i], host[i+1:]
+	}
+	if strings.Trim(port, "0123456789") != "" {
+		return ""
+	}
+	if inside, ok := strings.CutPrefix(name, "["); ok {
+		if name, ok = strings.CutSuffix(inside, "]"); !ok {
 			return ""
 		}
 	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))
+	return strings.ToLower(strings.TrimSuffix(name, "."))
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"strconv"
@@ -22,14 +23,14 @@ import (
 func (q *request) answer(w http.ResponseWriter, r *http.Request, err error) {
 	page := q.errorPage(err)
 	switch {
-	case q.clientGone(err) && q.http.Context().Err() != nil:
+	case q.clientGone(err) && (q.http.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF)):
 		q.note(err)
 		q.writer.abort()
 		return
-	case page.Status < http.StatusInternalServerError:
-		q.refuse(err)
 	case q.nobodys(err):
 		q.note(err)
+	case page.Status < http.StatusInternalServerError:
+		q.refuse(err)
 	default:
 		q.fail(err)
 	}
@@ -68,8 +69,8 @@ type ErrorPage struct {
 func (q *request) errorPage(err error) ErrorPage {
 	page := ErrorPage{Status: statusOf(err), Message: views.MessageOf(err)}
 	switch {
-	case page.Status == views.StatusClientGone: // which is never sent
-		page.Status = http.StatusInternalServerError
+	case page.Status == views.StatusClientGone: // it is still there, but its body is none
+		page.Status = http.StatusBadRequest
 	case q.shutDown(err):
 		page.Status = http.StatusServiceUnavailable
 	}
@@ -114,31 +115,22 @@ func (q *request) detail(status int, err error) string {
 }
 
 // custom answers with a template of the site, and reports whether it could.
-func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage) (answered bool) {
+func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage) bool {
 	name := q.site.errorTemplate(page.Status)
 	if name == "" || !accepts(r, "text/html") {
 		return false
 	}
-	defer func() {
-		if v := recover(); v != nil {
-			q.brokenPage(name, panicError(v))
-			answered = q.writer.started.Load()
-		}
-	}()
 	response := views.Template{Status: page.Status, Name: name, Data: page}
-	if err := response.Respond(w, views.NewRequest(r, q)); err != nil {
-		q.brokenPage(name, err)
-		return q.writer.started.Load()
-	}
-	return true
-}
-
-func (q *request) brokenPage(name string, err error) {
-	if q.writer.started.Load() {
+	err := response.Respond(w, views.NewRequest(r, q))
+	switch {
+	case err == nil:
+		return true
+	case q.writer.started.Load():
 		q.abort(err)
-		return
+		return true
 	}
 	q.site.logger.ErrorContext(q.http.Context(), "app: an error page fails", "template", name, keyErr, err)
+	return false
 }
 
 func (s *Site) errorTemplate(status int) string {
@@ -147,9 +139,6 @@ func (s *Site) errorTemplate(status int) string {
 		candidates = append(candidates, "500.html")
 	}
 	for _, name := range candidates {
-		if _, err := s.templates.Lookup(name); err == nil {
-			return name
-		}
 		// One that is broken is reported when it is used.
 		if _, err := s.templates.Lookup(name); !isTemplateNotFound(err) {
 			return name

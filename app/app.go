@@ -58,7 +58,7 @@ type Check func(*Site) []Problem
 // Problem is something that a [Check] has found.
 type Problem struct {
 	ID      string     // "polls.W001"; an ID is looked up, so it never changes its meaning
-	Level   slog.Level // slog.LevelError keeps a site from being served
+	Level   slog.Level // slog.LevelWarn, slog.LevelError
 	Message string     // what is wrong
 	Hint    string     // what to do now
 }

@@ -1,14 +1,19 @@
 package app_test
 
 import (
+	"context"
+	"database/sql"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 
 	"github.com/labstack/echo/v4"
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/views"
 )
 
@@ -54,6 +59,56 @@ func BenchmarkEmptyRequest(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// oneQueryEcho is echo, bun and database/sql as people put them together.
+func oneQueryEcho(b *testing.B) http.Handler {
+	b.Helper()
+	pool, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = pool.Close() })
+	pool.SetMaxOpenConns(1)
+	database := bun.NewDB(pool, sqlitedialect.New())
+	e := echo.New()
+	e.GET("/", func(c echo.Context) error {
+		var n int
+		if err := database.NewRaw("SELECT 42").Scan(c.Request().Context(), &n); err != nil {
+			return err
+		}
+		return c.NoContent(http.StatusNoContent)
+	})
+	return e
+}
+
+func oneQuerySite(b *testing.B) http.Handler {
+	b.Helper()
+	settings := withDatabase(db.Settings{Engine: "sqlite", Name: ":memory:", ConnMaxAge: db.Forever, MaxConnections: 1})
+	return newSite(b, settings, app.Options{Routes: func(s *app.Site) {
+		s.GET("/", func(r *views.Request) (views.Response, error) {
+			var n int
+			err := db.From(r.Context()).NewRaw("SELECT 42").Scan(r.Context(), &n)
+			return views.NoContent{}, err
+		})
+	}})
+}
+
+// BenchmarkOneQueryRequest has kept connections on both sides, and the context
+// that a server gives a request.
+func BenchmarkOneQueryRequest(b *testing.B) {
+	for name, handler := range map[string]http.Handler{"echo+bun": oneQueryEcho(b), "site": oneQuerySite(b)} {
+		b.Run(name, func(b *testing.B) {
+			server, stop := context.WithCancel(b.Context())
+			defer stop()
+			b.ReportAllocs()
+			for b.Loop() {
+				ctx, cancel := context.WithCancel(server)
+				handler.ServeHTTP(&nobody{http.Header{}}, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+				cancel()
+			}
+		})
 	}
 }
 

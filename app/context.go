@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/goquintet/quintet/app/internal/within"
@@ -59,20 +60,26 @@ func (c *siteContext) Value(key any) any {
 type requestContext struct {
 	context.Context // of the server
 	request         *request
-	own             atomic.Pointer[endable]
+	made            atomic.Bool // own and end are there
 	over            atomic.Bool
-}
 
-type endable struct {
-	context.Context
+	mu  sync.Mutex // guards making them
+	own context.Context
 	end context.CancelCauseFunc
 }
 
-func (c *requestContext) Done() <-chan struct{} { return c.endable().Done() }
+func (c *requestContext) begin(parent context.Context, q *request) {
+	c.Context, c.request = parent, q
+}
+
+func (c *requestContext) Done() <-chan struct{} {
+	c.make()
+	return c.own.Done()
+}
 
 func (c *requestContext) Err() error {
-	if own := c.own.Load(); own != nil {
-		return own.Err()
+	if c.made.Load() {
+		return c.own.Err()
 	}
 	if c.over.Load() {
 		return context.Canceled
@@ -95,35 +102,39 @@ func (c *requestContext) Value(key any) any {
 	}
 	// Package context looks for its own contexts in this way, too: they must
 	// find the one whose Done this is.
-	if own := c.own.Load(); own != nil {
-		return own.Value(key)
+	if c.made.Load() {
+		return c.own.Value(key)
 	}
 	return c.Context.Value(key)
 }
 
-func (c *requestContext) endable() *endable {
-	if own := c.own.Load(); own != nil {
-		return own
+// make makes what Done needs.
+func (c *requestContext) make() {
+	if c.made.Load() {
+		return
 	}
-	ctx, end := context.WithCancelCause(c.Context)
-	own := &endable{ctx, end}
-	if !c.own.CompareAndSwap(nil, own) {
-		end(nil)
-		return c.own.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made.Load() {
+		return
 	}
+	c.own, c.end = context.WithCancelCause(c.Context)
+	c.made.Store(true)
 	if c.over.Load() {
-		end(nil)
+		c.end(nil)
 	}
-	return own
 }
 
 // stop ends the context while the request goes on.
-func (c *requestContext) stop(cause error) { c.endable().end(cause) }
+func (c *requestContext) stop(cause error) {
+	c.make()
+	c.end(cause)
+}
 
 // finish ends the context with the request.
 func (c *requestContext) finish() {
 	c.over.Store(true)
-	if own := c.own.Load(); own != nil {
-		own.end(nil)
+	if c.made.Load() {
+		c.end(nil)
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/goquintet/quintet/views"
 )
@@ -30,6 +31,9 @@ func (q *request) StartStream(context.Context) (ended func(), err error) {
 	}
 	return func() { q.site.requests.endStream(q) }, nil
 }
+
+// StreamWriteTimeout implements [views.Cycle].
+func (q *request) StreamWriteTimeout() time.Duration { return q.site.settings.StreamWriteTimeout }
 
 // Reverse implements [views.Cycle].
 func (q *request) Reverse(name string, args ...any) (string, error) {

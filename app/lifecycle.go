@@ -36,7 +36,7 @@ func (l *lifeCycle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func newRequest(s *Site, w http.ResponseWriter, r *http.Request, foreign bool) *request {
 	q := &request{site: s, begun: time.Now()}
-	q.context.Context, q.context.request = r.Context(), q
+	q.context.begin(r.Context(), q)
 	q.writer.ResponseWriter, q.writer.request = w, q
 
 	name := r.URL.Path // until a route is found
@@ -150,12 +150,12 @@ func (q *request) release() {
 	}
 }
 
-// endScope gives every connection back. It depends on nobody.
+// endScope gives every connection back. It depends on nobody. What a handler has
+// not committed is lost then, which is a failure, whatever it has answered.
 func (q *request) endScope() {
 	q.queries, q.inDatabase = q.scope.Usage()
 	if err := q.scope.End(); err != nil {
-		q.note(err)
-		q.site.logger.ErrorContext(q.http.Context(), "app: the request ended in a transaction", keyRoute, q.routeText(), keyErr, err)
+		q.fail(err)
 	}
 }
 

@@ -256,4 +256,3 @@ func (sc scene) run(t *testing.T, database db.Settings, proto string) {
 		}
 	}
 }
-

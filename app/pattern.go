@@ -105,6 +105,30 @@ func (p pattern) write(wildcard func(segment) string) string {
 	return b.String()
 }
 
+// match reads the values of the wildcards from a path that the router has found to
+// be one of the pattern's, and reports whether they are all there: one that takes
+// a segment does not take an empty one.
+func (p pattern) match(path string, values []string) bool {
+	n := 0
+	for _, s := range p.segments {
+		path = strings.TrimPrefix(path, "/")
+		value, rest := path, ""
+		if i := strings.IndexByte(path, '/'); i >= 0 && !s.rest {
+			value, rest = path[:i], path[i:]
+		}
+		path = rest
+		if s.name == "" {
+			continue
+		}
+		if value == "" && !s.rest {
+			return false
+		}
+		values[n] = unescapeSegment(value)
+		n++
+	}
+	return true
+}
+
 // reverse fills the wildcards.
 func (p pattern) reverse(args []any) (string, error) {
 	if len(args) != len(p.names) {

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -159,7 +161,18 @@ func panicError(v any) error {
 	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it in this way
 		return http.ErrAbortHandler
 	}
-	return &PanicError{Value: v, Stack: debug.Stack()}
+	return &PanicError{Value: v, Stack: fromPanic(debug.Stack())}
+}
+
+// fromPanic leaves out of a stack what ran after the panic: that is always the
+// same, and not where to look.
+func fromPanic(stack []byte) []byte {
+	first, _, _ := bytes.Cut(stack, []byte("\n"))
+	at := bytes.LastIndex(stack, []byte("\npanic("))
+	if at < 0 {
+		return stack
+	}
+	return slices.Concat(first, stack[at:])
 }
 
 // view answers the request with a route's view. An error that it returns is still
@@ -178,6 +191,11 @@ func (q *request) view(w echoWriter, r *http.Request, route *route) error {
 	case response == nil:
 		err = errors.New("app: route \"" + route.text + "\": the view returned neither a response nor an error")
 	default:
+		// Nobody can commit any more what the view has left open.
+		if err = q.scope.InAtomicBlock(); err != nil {
+			views.Discard(response)
+			break
+		}
 		err = response.Respond(w, request)
 	}
 	if err == nil {

@@ -17,17 +17,19 @@ import (
 // life of a request happens outside of it: its error handler runs after its
 // middleware, and its context goes back to a pool.
 type router struct {
-	site *Site
-	echo *echo.Echo
+	site     *Site
+	echo     *echo.Echo
+	patterns map[string]pattern // by the router's path
 }
 
 func newRouter(s *Site) *router {
-	rt := &router{site: s, echo: echo.New()}
+	rt := &router{site: s, echo: echo.New(), patterns: make(map[string]pattern)}
 	rt.echo.HideBanner, rt.echo.HidePort = true, true
 	rt.echo.HTTPErrorHandler = rt.failed
 	rt.echo.Debug = s.settings.Debug
 	rt.echo.IPExtractor = func(r *http.Request) string { return ClientIP(r).String() }
 	rt.echo.SchemeExtractor = Scheme
+	rt.echo.Logger.SetLevel(3) // log.WARN
 	rt.echo.Logger.SetHeader("echo")
 	rt.echo.Logger.SetOutput(echoLog{s})
 	return rt
@@ -39,6 +41,7 @@ const beyond = "/\x00"
 
 func (rt *router) add(r *route) {
 	path := r.pattern.routerPath()
+	rt.patterns[path] = r.pattern
 	handler := rt.handler(r)
 	if strings.HasPrefix(path[strings.LastIndexByte(path, '/'):], "/:") {
 		rt.echo.RouteNotFound(path+beyond, func(echo.Context) error { return echo.ErrNotFound })
@@ -84,16 +87,20 @@ func (rt *router) handler(r *route) echo.HandlerFunc {
 		if q == nil {
 			return errLost
 		}
+		path := echo.GetPath(c.Request())
 		request := q.unrouted(c)
-		request.Pattern = r.text
 		if len(names) > 0 {
+			// The router's own values are gone when it had to turn back.
+			c.SetParamNames(names...)
 			values := c.ParamValues()
+			if !r.pattern.match(path, values) {
+				return echo.ErrNotFound
+			}
 			for i, name := range names {
-				values[i] = unescapeSegment(values[i])
 				request.SetPathValue(name, values[i])
 			}
-			c.SetParamNames(names...)
 		}
+		request.Pattern = r.text
 		before := q.routed
 		q.routed = c
 		defer func() { q.routed = before }()
@@ -164,7 +171,11 @@ func (rt *router) takes(method, path string) bool {
 	defer rt.echo.ReleaseContext(c)
 	c.Reset(nil, nil)
 	rt.echo.Router().Find(method, path, c)
-	return c.Path() != "" && c.Get(echo.ContextKeyHeaderAllow) == nil
+	if c.Path() == "" || c.Get(echo.ContextKeyHeaderAllow) != nil {
+		return false
+	}
+	p := rt.patterns[c.Path()] // one that echo was given directly has none
+	return p.match(path, make([]string, len(p.names)))
 }
 
 // echoWriter is echo's response without its traps: it flushes with an error, does
@@ -199,7 +210,7 @@ func (w echoWriter) commit() {
 	}
 }
 
-// echoLog is where echo's own log goes. It says little: a second WriteHeader.
+// echoLog is where echo's own warnings go: of a second WriteHeader.
 type echoLog struct{ site *Site }
 
 func (l echoLog) Write(p []byte) (int, error) {

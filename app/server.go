@@ -72,6 +72,8 @@ func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
 	stopped := make(chan error, 1)
 	go func() { stopped <- server.Serve(listener) }()
 
+	s.logger.Info("app: serving", "address", listener.Addr().String())
+
 	var err error
 	select {
 	case err = <-stopped: // the listener is gone
@@ -79,7 +81,9 @@ func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
 		err = errors.Join(err, s.drain(server))
 	case <-ctx.Done():
 		err = s.drain(server)
-		<-stopped
+		if gone := <-stopped; !errors.Is(gone, http.ErrServerClosed) {
+			err = errors.Join(err, gone)
+		}
 	}
 	if s.serving.end() {
 		err = errors.Join(err, s.Close())
@@ -90,6 +94,8 @@ func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
 // drain tells the streams, waits for what the server has begun, and cuts off
 // what does not end.
 func (s *Site) drain(server *http.Server) error {
+	stats := s.Stats()
+	s.logger.Info("app: draining", "requests", stats.Requests, "streams", stats.Streams)
 	s.requests.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.ShutdownTimeout)
 	defer cancel()

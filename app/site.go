@@ -58,7 +58,7 @@ var _ http.Handler = (*Site)(nil)
 // After an error there is no site, and nothing is left open.
 func New(settings Settings, options Options) (*Site, error) {
 	s := &Site{options: options, byShape: make(map[string]*route), byName: make(map[string]*route)}
-	s.routes.site = s
+	s.site = s
 	s.errs = append(s.errs, settings.Validate())
 	s.settings = settings.WithDefaults()
 	s.logger = newLogger(options.Logger, s.settings.LogLevel)

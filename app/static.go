@@ -14,13 +14,19 @@ import (
 	"github.com/goquintet/quintet/views"
 )
 
-// serveStatic makes a site in DEBUG serve its static files. In production they
-// are served by others.
+// serveStatic makes a site in DEBUG serve its static files, unless it does so by
+// itself. In production they are served by others.
 func (s *Site) serveStatic() {
 	if !s.settings.Debug || !strings.HasPrefix(s.settings.StaticURL, "/") || len(s.static) == 0 {
 		return
 	}
-	s.GET(s.settings.StaticURL+"{path...}", s.staticFile)
+	path := s.settings.StaticURL + "{path...}"
+	for _, r := range s.table {
+		if p, err := parsePattern("", path); err == nil && p.shape() == r.pattern.shape() {
+			return
+		}
+	}
+	s.GET(path, s.staticFile)
 }
 
 func (s *Site) staticFile(r *views.Request) (views.Response, error) {

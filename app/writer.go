@@ -44,30 +44,40 @@ func isInformational(status int) bool {
 }
 
 // begin releases, before the first byte.
-func (w *writer) begin(status int) {
-	if w.started.Load() {
-		return
+func (w *writer) begin() {
+	if !w.started.Load() {
+		w.request.release()
+		w.start(http.StatusOK)
 	}
-	w.request.release()
-	w.status = status
-	w.started.Store(true)
+}
+
+func (w *writer) start(status int) {
+	if !w.started.Load() {
+		w.status = status
+		w.started.Store(true)
+	}
 }
 
 func (w *writer) WriteHeader(status int) {
 	if w.aborted.Load() {
 		return
 	}
-	if !isInformational(status) {
-		w.begin(status)
+	if isInformational(status) {
+		w.ResponseWriter.WriteHeader(status)
+		return
 	}
-	w.ResponseWriter.WriteHeader(status)
+	if !w.started.Load() {
+		w.request.release()
+	}
+	w.ResponseWriter.WriteHeader(status) // panics for what is no status: nothing has begun then
+	w.start(status)
 }
 
 func (w *writer) Write(p []byte) (int, error) {
 	if w.aborted.Load() {
 		return 0, errAborted
 	}
-	w.begin(http.StatusOK)
+	w.begin()
 	n, err := w.ResponseWriter.Write(p)
 	w.bytes += int64(n)
 	return n, err
@@ -77,7 +87,7 @@ func (w *writer) WriteString(s string) (int, error) {
 	if w.aborted.Load() {
 		return 0, errAborted
 	}
-	w.begin(http.StatusOK)
+	w.begin()
 	n, err := io.WriteString(w.ResponseWriter, s)
 	w.bytes += int64(n)
 	return n, err
@@ -88,7 +98,7 @@ func (w *writer) ReadFrom(from io.Reader) (int64, error) {
 	if w.aborted.Load() {
 		return 0, errAborted
 	}
-	w.begin(http.StatusOK)
+	w.begin()
 	n, err := io.Copy(w.ResponseWriter, from)
 	w.bytes += n
 	return n, err
@@ -107,7 +117,7 @@ func (w *writer) FlushError() error {
 	w.request.release()
 	err := w.controller().Flush()
 	if !errors.Is(err, errors.ErrUnsupported) {
-		w.begin(http.StatusOK)
+		w.start(http.StatusOK)
 	}
 	return err
 }
@@ -120,7 +130,7 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := w.controller().Hijack()
 	if err == nil {
 		w.hijacked = true
-		w.started.Store(true)
+		w.start(0)
 	}
 	return conn, buffered, err
 }

@@ -28,10 +28,10 @@ const defaultBatchSize = 1000
 // the one before. A row that is written meanwhile is seen when its key is still
 // ahead; none is seen twice. T is the model, a struct.
 //
-// The query must have no order, limit or offset of its own: that is an error. It
-// may join, but not load relations of bun; load them for each batch. It must not be
-// used by anybody else while the iteration runs; iterating again starts anew. An
-// error ends the iteration as its last pair.
+// The query must have no order, limit or offset of its own and be no union: those
+// are errors. It may join and load relations to one, but not to many: load these for
+// each batch. It must not be used by anybody else while the iteration runs;
+// iterating again starts anew. An error ends the iteration as its last pair.
 func Iterate[T any](ctx context.Context, q *bun.SelectQuery, o ...IterateOptions) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
@@ -113,7 +113,9 @@ func (k *keys[T]) read(ctx context.Context, q *bun.SelectQuery, last *T) ([]T, e
 		page = page.OrderExpr("?TableAlias.? "+direction(k.desc[i]), bun.Ident(f.Name))
 	}
 	if last != nil {
-		page = page.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery { return k.after(q, last) })
+		// Beside the conditions of the query, which may have an OR, not among them.
+		behind, args := k.after(last)
+		page = page.Join("JOIN (SELECT 1) AS quintet ON "+behind, args...)
 	}
 	if err := page.Scan(ctx, &batch); err != nil {
 		return nil, err
@@ -138,11 +140,14 @@ func unordered[T any](q *bun.SelectQuery) (*bun.SelectQuery, error) {
 		}
 		text.to.Write(b)
 	}
+	_, behind, unordered := strings.Cut(ordered.String(), " ORDER BY quintet")
 	switch {
 	case own.String() != unlimited.String():
 		return nil, fmt.Errorf("db: Iterate: the query has a limit or an offset; break off the loop instead: %s", own.String())
-	case !strings.Contains(ordered.String(), "ORDER BY quintet"):
+	case !unordered:
 		return nil, fmt.Errorf("db: Iterate: the query has an order; name unique columns in OrderBy instead: %s", own.String())
+	case behind != "" && !strings.HasPrefix(behind, " FOR "):
+		return nil, fmt.Errorf("db: Iterate: the query is a union; iterate over a subquery or over each part: %s", own.String())
 	}
 	return q, nil
 }
@@ -154,24 +159,28 @@ func direction(desc bool) string {
 	return "ASC"
 }
 
-// after adds the condition "behind this row": (a > ?) OR (a = ? AND b > ?) and so
-// on. A row comparison would be shorter, but cannot mix directions.
-func (k *keys[T]) after(q *bun.SelectQuery, last *T) *bun.SelectQuery {
+// after is the condition "behind this row": a > ? OR (a = ? AND b > ?) and so on. A
+// row comparison would be shorter, but cannot mix directions. The bound of the
+// first column says the same as the rest and is what an index can use.
+func (k *keys[T]) after(last *T) (condition string, args []any) {
 	row := reflect.ValueOf(last).Elem()
-	for n := range k.fields {
-		q = q.WhereGroup(" OR ", func(q *bun.SelectQuery) *bun.SelectQuery {
-			for i, f := range k.fields[:n+1] {
-				op := "="
-				if i == n {
-					op = ">"
-					if k.desc[i] {
-						op = "<"
-					}
-				}
-				q = q.Where("?TableAlias.? "+op+" ?", bun.Ident(f.Name), f.Value(row).Interface())
-			}
-			return q
-		})
+	compare := func(i int, operator string) string {
+		args = append(args, bun.Ident(k.fields[i].Name), k.fields[i].Value(row).Interface())
+		return "?TableAlias.? " + operator + " ?"
 	}
-	return q
+	beyond := func(i int) string {
+		if k.desc[i] {
+			return "<"
+		}
+		return ">"
+	}
+	bound := compare(0, beyond(0)+"=")
+	cases := make([]string, len(k.fields))
+	for n := range k.fields {
+		for i := range n {
+			cases[n] += compare(i, "=") + " AND "
+		}
+		cases[n] += compare(n, beyond(n))
+	}
+	return bound + " AND ((" + strings.Join(cases, ") OR (") + "))", args
 }

@@ -188,15 +188,23 @@ func (sc *Scope) Respond() []Holder {
 // whatever is open on it, and later statements lease one each. Inside a
 // transaction it returns [ErrInAtomicBlock] with its place, and changes nothing.
 func (sc *Scope) RespondReleased() error {
-	conns := sc.touched()
-	for _, c := range conns {
+	if err := sc.InAtomicBlock(); err != nil {
+		return err
+	}
+	sc.responding.Store(true)
+	for _, c := range sc.touched() {
+		c.release("stream", pool.Here(1), false)
+	}
+	return nil
+}
+
+// InAtomicBlock returns nil outside of any transaction, and otherwise
+// [ErrInAtomicBlock] with the alias and the place where it was begun.
+func (sc *Scope) InAtomicBlock() error {
+	for _, c := range sc.touched() {
 		if err := c.inBlock(); err != nil {
 			return err
 		}
-	}
-	sc.responding.Store(true)
-	for _, c := range conns {
-		c.release("stream", pool.Here(1), false)
 	}
 	return nil
 }

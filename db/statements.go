@@ -53,7 +53,7 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (*sql.Stmt, err
 
 // BeginTx begins a transaction for libraries that need a bun.Tx. It counts as a
 // block, and nests with its own BeginTx. It is rolled back when ctx ends, or when
-// the scope does.
+// the scope does; then its methods return sql.ErrTxDone, as database/sql has it.
 func (c *Conn) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error) {
 	place := pool.Here(1)
 	l, err := c.hold(ctx, place)

@@ -82,15 +82,19 @@ func (l *Lease) QueryContext(st *Statement, query string) (*sql.Rows, error) {
 // PrepareContext prepares a statement on the leased connection. It needs the lease
 // until it is closed.
 func (l *Lease) PrepareContext(st *Statement, query string) (*sql.Stmt, error) {
-	l.conn.mu.Lock()
+	defer st.Abandon()
+	c := l.conn
+	c.mu.Lock()
+	if c.lease != l {
+		defer c.mu.Unlock()
+		return nil, c.releasedError(l)
+	}
 	if l.prepared == nil {
 		l.prepared = sql.OpenDB(bound{l})
 	}
 	prepared := l.prepared
-	l.conn.mu.Unlock()
-	stmt, err := prepared.PrepareContext(st, query)
-	st.Abandon()
-	return stmt, err //nolint:sqlclosecheck // the caller closes it
+	c.mu.Unlock()
+	return prepared.PrepareContext(st, query)
 }
 
 // DB is the *sql.DB above the leased connection. Contexts of its calls must come

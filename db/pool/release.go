@@ -82,7 +82,10 @@ func (p *Pool) endPrepared(l *Lease, leaks bool) {
 		}
 		p.mu.Unlock()
 	}
-	p.closeDB(over)
+	if over != nil {
+		// The release may run inside of Stmt.Close, which holds this *sql.DB's lock.
+		p.background.Go(func() { p.closeDB(over) })
+	}
 }
 
 // fate is what becomes of a connection at give-back: keep, gone, or the reason for
@@ -194,6 +197,9 @@ func (c *conn) endOpen(l *Lease) fate {
 	}
 	if t != nil {
 		t.end()
+		if t.gone != nil {
+			<-t.gone // from now on its methods return sql.ErrTxDone
+		}
 	}
 	// Whose statement it was has noted what became of it and left.
 	c.gate.take()

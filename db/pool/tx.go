@@ -12,13 +12,17 @@ type tx struct {
 	h     *handle
 	inner driver.Tx
 	place Place
-	end   func() // lets database/sql's goroutine go, and the driver's
-	ender Ender  // hears that the transaction has ended
-	cut   bool   // a release has ended it; guarded by conn.mu
+	end   func()        // lets database/sql's goroutine go, and the driver's
+	gone  chan struct{} // closed when database/sql has ended it; nil if nobody waits
+	ender Ender         // hears that the transaction has ended
+	cut   bool          // a release has ended it; guarded by conn.mu
 }
 
 func (c *conn) addTx(h *handle, st *Statement, inner driver.Tx) *tx {
 	t := &tx{h: h, inner: inner, place: st.place, ender: st.txEnder}
+	if st.endTx != nil {
+		t.gone = make(chan struct{})
+	}
 	st.keepInner = true // the driver uses it until the transaction ends
 	t.end = func() {
 		if st.endTx != nil {
@@ -46,6 +50,9 @@ func (t *tx) Rollback() error {
 }
 
 func (t *tx) finish(ctx context.Context, query string, call func() error) error {
+	if t.gone != nil {
+		defer close(t.gone) // database/sql calls once
+	}
 	c := t.h.conn
 	c.mu.Lock()
 	cut := t.cut
@@ -65,6 +72,11 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 		c.rollBack()
 	}
 	err = c.judge(st, err)
+	if err == nil {
+		c.mu.Lock()
+		st.lease.doubtful = false // the server has answered since
+		c.mu.Unlock()
+	}
 	st.called()
 	st.observe(err)
 	st.end()

@@ -1,0 +1,99 @@
+// Package app makes one site of its parts, and is the life of each request.
+//
+//	func New() (*app.Site, error) {
+//		settings, err := app.Load("settings.yaml")
+//		if err != nil {
+//			return nil, err
+//		}
+//		return app.New(settings, app.Options{
+//			Engines: []db.Engine{sqlite.Engine{}, postgres.Engine{}},
+//			Apps:    []app.App{polls.App()},
+//			Routes:  urls,
+//		})
+//	}
+//
+//	func urls(site *app.Site) {
+//		site.GET("/", home)
+//		site.Include("/polls", polls.App())
+//	}
+//
+// A [Site] is an [http.Handler]. [Site.Run] and [Site.Serve] serve it until a
+// context ends, and drain it; mounted in the mux of another program it works as
+// well. [Site.Wrap] gives handlers that are not the site's the same life. Nothing
+// is global: two sites in one process do not meet.
+//
+// # The life of a request
+//
+// In this order, and back out again:
+//
+//   - The life cycle: it recovers panics, opens a scope ([db.Scope]) that holds no
+//     connection yet, and sends RequestStarted.
+//   - Admission: request id, security headers, ALLOWED_HOSTS, cross-origin
+//     protection, MAX_BODY. It protects wrapped handlers, too.
+//   - [Options.Middleware], the first outermost.
+//   - Routing, the functions of [Use], the view.
+//   - The response is rendered; it may still query.
+//   - Release: at the first WriteHeader, Write, Flush, ReadFrom or Hijack every
+//     connection that nothing is open on goes home, and later statements lease one
+//     for their own time. No client is waited for with a connection in hand. Rows
+//     or a transaction that a handler has open keep theirs: that is counted
+//     ([Stats]), and logged with the place. The same holds for the body of the
+//     request: beyond 64 KiB it is not waited for with an idle connection in hand.
+//   - The bytes.
+//   - The end of the scope, RequestFinished, one line in the log.
+//
+// Each step of the way back is deferred by itself. RequestFinished is sent exactly
+// once for each RequestStarted, whatever happens between them: errors, panics, a
+// handler that ends its goroutine, a client that leaves, a hijacked connection, a
+// receiver that fails. The connections are home before its receivers run, whatever
+// they do; they have a scope of their own, and a context that the client's
+// departure does not end but CLEANUP_TIMEOUT does.
+//
+// # Errors
+//
+// An error that a view returns is answered with its [views.StatusOf]; a database
+// that no connection can be had of is 503. What the client reads is
+// [views.MessageOf]; DEBUG shows the rest. The page is the template "404.html", or
+// whatever the status is; "500.html" serves all from 500 on; see [ErrorPage].
+// Clients that do not ask for HTML get text. RequestFailed is sent for 5xx and
+// panics.
+//
+// A response that has begun and then fails is broken off, over HTTP/1.1 and HTTP/2:
+// the connection's write deadline passes, the writer refuses, and
+// [http.ErrAbortHandler] goes up. So the client does not take half an answer for a
+// whole one, also when middleware recovers the panic, inside the site or outside.
+//
+// A client that leaves is no failure: the error is in RequestFinished, an
+// [views.ErrClientGone] or the context's, and nothing is sent any more.
+//
+// # Static files
+//
+// In DEBUG the site serves [Options.Static] and the Static of its apps below
+// STATIC_URL. In production a web server or a CDN does. Templates write
+// {{static "polls/style.css"}} and {{url "poll" .ID}}; both know the prefix under
+// which the site is mounted.
+//
+// # Differences from Django
+//
+//   - Connections go home before the first byte, not after the last.
+//   - RequestFinished is sent exactly once, also when a stream fails under way.
+//     Django sends request_finished twice when a response is closed twice, and not
+//     at all when a stream fails under ASGI.
+//   - A failing receiver stops nothing: the life cycle's signals are sent robustly,
+//     and giving connections back is not a receiver.
+//   - got_request_exception is RequestFailed, and is sent for failing streams, too.
+//   - A middleware is a func(http.Handler) http.Handler. There are no hooks for
+//     views, templates and exceptions; [Use] goes around a view. A middleware that
+//     recovers a panic has answered it.
+//   - A response that [Use] replaces is closed. Django leaves it open.
+//   - Routes have methods. A path that no route takes for its method is 405, with
+//     Allow. GET answers HEAD.
+//   - Including an app installs it: INSTALLED_APPS and include cannot disagree.
+//   - The body is read while the view runs, not before it. MAX_BODY bounds every
+//     body.
+//   - Cross-site requests are refused by what browsers say about them (Sec-Fetch-Site
+//     and Origin, [http.CrossOriginProtection]); there is no token.
+//   - HTTP/1.1 keeps the connection after a stream: it ends with the last chunk.
+//
+// [db.Scope]: https://pkg.go.dev/github.com/goquintet/quintet/db#Scope
+package app

@@ -1,0 +1,99 @@
+package db_test
+
+import (
+	"context"
+	"database/sql"
+	"iter"
+	"log/slog"
+	"time"
+
+	"github.com/uptrace/bun"
+	"github.com/uptrace/bun/schema"
+
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/pool"
+	"github.com/goquintet/quintet/signals"
+)
+
+// The names that sites are written against: this file compiles, or a contract is
+// broken.
+var (
+	_ func(map[string]db.Settings, db.Options) (*db.Connections, error) = db.Open
+
+	_ = db.Options{
+		Engines: []db.Engine{}, Bus: (*signals.Bus)(nil), Logger: (*slog.Logger)(nil), Debug: false,
+		OnConnect: func(context.Context, string, bun.IConn) error { return nil },
+	}
+	_ = db.Settings{
+		Engine: "", Name: "", User: "", Password: db.Secret(""), Host: "", Port: 0, Options: map[string]string{},
+		ConnMaxAge: db.Forever, ConnHealthChecks: false, AtomicRequests: false,
+		ConnLease: db.LeaseRequest, MaxConnections: 10, MaxWaiting: 0,
+		AcquireTimeout: 5 * time.Second, ConnectTimeout: 3 * time.Second, ConnMaxIdle: 300 * time.Second, ConnReset: db.ResetAuto,
+	}
+	_ db.Settings                           = db.Settings{}.WithDefaults()
+	_ func(db.Settings, string) error       = db.Settings.Validate
+	_ []db.Lease                            = []db.Lease{db.LeaseRequest, db.LeaseTransaction}
+	_ []db.Reset                            = []db.Reset{db.ResetAuto, db.ResetAlways, db.ResetRollback, db.ResetNone}
+	_ func(key, value string) string        = db.Redact
+	_ string                                = db.DefaultAlias
+	_ interface{ Dialect() schema.Dialect } = db.Engine(nil)
+	_ interface{ Name() string }            = db.Engine(nil)
+	_ interface {
+		Open(alias string, s db.Settings) (pool.Driver, error)
+	} = db.Engine(nil)
+
+	_ func(*db.Connections, context.Context, string) (context.Context, *db.Scope)       = (*db.Connections).NewScope
+	_ func(*db.Connections, context.Context, string, func(context.Context) error) error = (*db.Connections).Run
+	_ func(*db.Connections, string) db.Stats                                            = (*db.Connections).Stats
+	_ func(*db.Connections) []db.Holder                                                 = (*db.Connections).Holders
+	_ func(*db.Connections, context.Context) error                                      = (*db.Connections).Close
+	_ func(*db.Connections, string) (*sql.DB, error)                                    = (*db.Connections).SQLDB
+	_ func(*db.Connections) []string                                                    = (*db.Connections).Aliases
+	_ func(*db.Connections, string) (db.Settings, bool)                                 = (*db.Connections).Settings
+
+	_ = db.Holder{
+		Alias: "", Name: "", Since: time.Time{}, Held: 0, Idle: 0, InAtomicBlock: false, LastStatement: "", At: "",
+	}
+	_ = db.Stats{Max: 0, Open: 0, InUse: 0, Idle: 0, Waiting: 0}
+
+	_ func(*db.Scope) error                = (*db.Scope).End
+	_ func(*db.Scope) string               = (*db.Scope).Name
+	_ func(*db.Scope, string)              = (*db.Scope).SetName
+	_ func(*db.Scope, db.Lease)            = (*db.Scope).SetLease
+	_ func(*db.Scope) []db.Holder          = (*db.Scope).Respond
+	_ func(*db.Scope) error                = (*db.Scope).RespondReleased
+	_ func(*db.Scope) bool                 = (*db.Scope).Responding
+	_ func(*db.Scope)                      = (*db.Scope).Keep
+	_ func(*db.Scope)                      = (*db.Scope).ReleaseIdle
+	_ func(*db.Scope) error                = (*db.Scope).Held
+	_ func(*db.Scope) error                = (*db.Scope).InAtomicBlock
+	_ func(*db.Scope) (int, time.Duration) = (*db.Scope).Usage
+
+	_ func(context.Context) *db.Conn                                   = db.From
+	_ func(context.Context, string) *db.Conn                           = db.Using
+	_ func(context.Context, string, func(context.Context) error) error = db.Run
+	_ func(context.Context) error                                      = db.CloseOldConnections
+	_ func(context.Context, ...string) error                           = db.Release
+	_ func(context.Context)                                            = db.ResetQueries
+
+	_ func(context.Context, *bun.SelectQuery, ...db.IterateOptions) iter.Seq2[struct{}, error] = db.Iterate[struct{}]
+	_                                                                                          = db.IterateOptions{BatchSize: 0, OrderBy: []string{}}
+
+	_ bun.IDB                               = (*db.Conn)(nil)
+	_ func(*db.Conn, context.Context) error = (*db.Conn).EnsureConnection
+	_ func(*db.Conn, context.Context) bool  = (*db.Conn).IsUsable
+	_ func(*db.Conn) error                  = (*db.Conn).Close
+	_ func(*db.Conn) bool                   = (*db.Conn).InAtomicBlock
+	_ func(*db.Conn) []db.Query             = (*db.Conn).Queries
+	_ func(*db.Conn) string                 = (*db.Conn).Alias
+	_                                       = db.Query{SQL: "", Duration: 0, At: "", Err: nil}
+
+	_ = []error{
+		db.ErrNoScope, db.ErrScopeEnded, db.ErrOutsideScope, db.ErrHeldAcrossYield, db.ErrReleased, db.ErrBusy,
+		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed,
+		&db.SettingsError{Alias: "", Key: "", Problem: "", Hint: ""},
+		&db.UnknownAliasError{Alias: "", Have: []string{}},
+		&db.HeldError{Alias: "", What: "", Opened: "", Yielded: ""},
+		&db.AcquireError{}, &db.BusyError{}, &db.ReleasedError{},
+	}
+)
