@@ -2,6 +2,7 @@ package db
 
 import (
 	"context"
+	"database/sql/driver"
 	"fmt"
 	"iter"
 	"reflect"
@@ -59,6 +60,10 @@ func Iterate[T any](ctx context.Context, q *bun.SelectQuery, o ...IterateOptions
 				return
 			}
 			last = &batch[len(batch)-1]
+			if err := keys.known(last); err != nil {
+				yield(none, err)
+				return
+			}
 		}
 	}
 }
@@ -121,6 +126,25 @@ func (k *keys[T]) read(ctx context.Context, q *bun.SelectQuery, last *T) ([]T, e
 		return nil, err
 	}
 	return batch, nil
+}
+
+// known returns an error when a key of the row is null: nothing is behind null.
+func (k *keys[T]) known(last *T) error {
+	for _, f := range k.fields {
+		value := f.Value(reflect.ValueOf(last).Elem())
+		null := value.Kind() == reflect.Pointer && value.IsNil()
+		if valuer, ok := value.Interface().(driver.Valuer); ok && !null {
+			v, err := valuer.Value()
+			if err != nil {
+				return fmt.Errorf("db: Iterate: column %q: %w", f.Name, err)
+			}
+			null = v == nil
+		}
+		if null {
+			return fmt.Errorf("db: Iterate: column %q is null in a row; order by columns that never are", f.Name)
+		}
+	}
+	return nil
 }
 
 // unordered returns the query with a model, and an error when it has an order or a

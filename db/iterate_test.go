@@ -238,6 +238,35 @@ func TestIterate_AnErrorIsTheLastPair(t *testing.T) {
 	})
 }
 
+func TestIterate_ANullKeyIsAnError(t *testing.T) {
+	t.Parallel()
+	type nullable struct {
+		bun.BaseModel `bun:"table:notes"`
+
+		Code *string
+	}
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		conns := withSales(t, settings)
+		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+			if err := exec(ctx, conn, "UPDATE notes SET code = NULL WHERE code > '050'"); err != nil {
+				return err
+			}
+			for _, order := range []string{"code", "-code"} {
+				_, err := collect[nullable](ctx, conn.NewSelect(), db.IterateOptions{BatchSize: soldRows, OrderBy: []string{order}})
+				if settings.Engine == dbtest.Postgres != (order == "code") {
+					continue // the nulls come first
+				}
+				if err == nil {
+					t.Errorf("by %s: no error", order)
+				} else {
+					expectText(t, "the error", err.Error(), `"code" is null`)
+				}
+			}
+			return nil
+		})
+	})
+}
+
 func TestIterate_RefusesWhatWouldLoseRows(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {

@@ -2,7 +2,8 @@ package db_test
 
 import (
 	"context"
-	"strings"
+	"errors"
+	"strconv"
 	"testing"
 
 	"github.com/uptrace/bun"
@@ -11,163 +12,119 @@ import (
 	"github.com/goquintet/quintet/db/dbtest"
 )
 
-// Django: backends.tests.LastExecutedQueryTest.
-// test_last_executed_query_without_previous_query and test_debug_sql (CN-024, CN-025).
-func TestQueries_HaveTheTextTheTimeAndThePlace(t *testing.T) {
+func TestQueries_AreTheStatementsOfTheScopeWhenDebugging(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		conns := dbtest.Open(t, settings, db.Options{Debug: true})
-		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
-			if queries := conn.Queries(); queries != nil {
-				t.Errorf("before any statement: %v", queries)
-			}
-			if _, err := one[int](ctx, conn, "SELECT ? + 1", 41); err != nil {
-				return err
-			}
-			if err := exec(ctx, conn, "SELECT * FROM nowhere"); err == nil {
-				t.Error("no error")
-			}
-			queries := conn.Queries()
-			if len(queries) != 2 {
-				t.Fatalf("%d statements, want 2: %v", len(queries), queries)
-			}
-			expect(t, "the text, with its arguments", queries[0].SQL, "SELECT 41 + 1")
-			expect(t, "the error of one that worked", queries[0].Err, nil)
-			expectText(t, "the place", queries[0].At, "helpers_test.go:")
-			if queries[0].Duration <= 0 {
-				t.Errorf("it took %s", queries[0].Duration)
-			}
-			if queries[1].Err == nil || !strings.Contains(queries[1].Err.Error(), "nowhere") {
-				t.Errorf("the error of one that failed: %v", queries[1].Err)
-			}
-			return nil
-		})
-	})
-}
-
-// Django: backends.tests.BackendTestCase.test_queries (CN-036). An INSERT of several
-// rows is one statement here and needs no "2 times".
-func TestQueries_AreACopyAndResetEmptiesThem(t *testing.T) {
-	t.Parallel()
-	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		conns := dbtest.OpenAll(t, map[string]db.Settings{"default": settings, "other": settings}, db.Options{Debug: true})
-		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
-			other := db.Using(ctx, "other")
-			for _, c := range []*db.Conn{conn, other} {
-				if err := exec(ctx, c, "SELECT 1"); err != nil {
-					return err
-				}
-			}
-			first := conn.Queries()
-			first[0].SQL = "changed"
-			expect(t, "the log after its copy was changed", conn.Queries()[0].SQL, "SELECT 1")
-
-			db.ResetQueries(ctx)
-			expect(t, "after a reset", len(conn.Queries()), 0)
-			expect(t, "of the other alias after a reset", len(other.Queries()), 0)
-			if err := exec(ctx, conn, "SELECT 2"); err != nil {
-				return err
-			}
-			expect(t, "after a reset and a statement", len(conn.Queries()), 1)
-			expect(t, "of the other alias", len(other.Queries()), 0)
-			return nil
-		})
-	})
-}
-
-func TestQueries_AreThoseOfOneScopeAlsoBeyondItsLeases(t *testing.T) {
-	t.Parallel()
-	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		settings.ConnLease = db.LeaseTransaction
 		conns := dbtest.Open(t, kept(settings), db.Options{Debug: true})
 		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
-			if err := exec(ctx, conn, "SELECT 1", "SELECT 2"); err != nil {
+			if err := exec(ctx, conn, "CREATE TABLE logged (id integer)"); err != nil {
 				return err
 			}
-			if err := db.Release(ctx); err != nil {
+			if _, err := one[int](ctx, conn, "SELECT ?", 7); err != nil {
 				return err
 			}
-			expect(t, "statements of two leases", len(conn.Queries()), 2)
-			return nil
-		})
-		scope(t, conns, func(_ context.Context, conn *db.Conn) error {
-			expect(t, "statements of the next scope", len(conn.Queries()), 0)
+			if err := exec(ctx, conn, "SELECT nothing FROM logged"); err == nil {
+				return errors.New("no error")
+			}
+			queries := conn.Queries()
+			if len(queries) != 3 {
+				t.Fatalf("%v, want three", queries)
+			}
+			expect(t, "the first", queries[0].SQL, "CREATE TABLE logged (id integer)")
+			expect(t, "the second", queries[1].SQL, "SELECT 7")
+			expect(t, "the second failed", queries[1].Err != nil, false)
+			expect(t, "the third failed", queries[2].Err != nil, true)
+			for _, q := range queries {
+				expectText(t, "the place", q.At, "_test.go:")
+				if q.Duration <= 0 {
+					t.Errorf("%s took %s", q.SQL, q.Duration)
+				}
+			}
+			queries[0].SQL = "changed"
+			expect(t, "the log is a copy", conn.Queries()[0].SQL, "CREATE TABLE logged (id integer)")
+			db.ResetQueries(ctx)
+			expect(t, "after ResetQueries", len(conn.Queries()), 0)
 			return nil
 		})
 	})
 }
 
-func TestQueries_HaveWhatPreparedStatementsAndTransactionsSend(t *testing.T) {
+func TestQueries_ABlockIsLoggedWithItsBeginAndItsCommit(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		conns := dbtest.Open(t, settings, db.Options{Debug: true})
 		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
-			stmt, err := conn.PrepareContext(ctx, "SELECT 7")
-			if err != nil {
-				return err
+			err := conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return exec(ctx, tx, "SELECT 1") })
+			queries := conn.Queries()
+			if len(queries) != 3 {
+				t.Fatalf("%v, want three", queries)
 			}
-			for range 2 {
-				if err := stmt.QueryRowContext(ctx).Scan(new(int)); err != nil {
-					return err
-				}
-			}
-			if err := stmt.Close(); err != nil {
-				return err
-			}
-			rolledBack := context.Canceled
-			err = conn.RunInTx(ctx, nil, func(context.Context, bun.Tx) error { return rolledBack })
-			expectError(t, "the transaction", err, rolledBack)
-			var texts []string
-			for _, q := range conn.Queries() {
-				texts = append(texts, q.SQL)
-			}
-			expect(t, "statements", strings.Join(texts, "; "), "SELECT 7; SELECT 7; BEGIN; ROLLBACK")
-			return nil
+			expect(t, "the first", queries[0].SQL, "BEGIN")
+			expect(t, "the last", queries[2].SQL, "COMMIT")
+			return err
 		})
 	})
 }
 
-// Django: backends.tests.BackendTestCase.test_queries_limit (CN-037). Reading a
-// full log does not warn: what it keeps is documented.
-func TestQueries_KeepTheNewest9000(t *testing.T) {
+func TestQueries_AreARing(t *testing.T) {
 	t.Parallel()
-	const limit, more = 9000, 3
-	conns := dbtest.Open(t, db.Settings{Engine: dbtest.SQLite, Name: ":memory:"}, db.Options{Debug: true})
+	const limit, more = 9000, 5
+	conns := dbtest.Open(t, dbtest.Database(t, dbtest.SQLite), db.Options{Debug: true})
 	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
 		for n := range limit + more {
-			if _, err := conn.ExecContext(ctx, "SELECT ?", n); err != nil {
+			if err := exec(ctx, conn, "SELECT "+strconv.Itoa(n)); err != nil {
 				return err
 			}
 		}
 		queries := conn.Queries()
-		if len(queries) != limit {
-			t.Fatalf("%d statements, want %d", len(queries), limit)
-		}
-		expect(t, "the oldest", queries[0].SQL, "SELECT 3")
-		expect(t, "the newest", queries[limit-1].SQL, "SELECT 9002")
+		expect(t, "entries", len(queries), limit)
+		expect(t, "the oldest", queries[0].SQL, "SELECT "+strconv.Itoa(more))
+		expect(t, "the newest", queries[limit-1].SQL, "SELECT "+strconv.Itoa(limit+more-1))
 		return nil
 	})
 }
 
-// Django: backends.base.test_base.DatabaseWrapperLoggingTests.test_no_logs_without_debug
-// (CN-009).
-func TestQueries_AreNotKeptWithoutDebug(t *testing.T) {
+func TestQueries_AreOfOneScopeAndOneAlias(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		var log logs
-		conns := dbtest.Open(t, settings, db.Options{Logger: log.logger()})
+		conns := dbtest.OpenAll(t, map[string]db.Settings{"default": settings, "other": settings}, db.Options{Debug: true})
 		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
-			if err := exec(ctx, conn, "SELECT 'unlogged'"); err != nil {
-				return err
-			}
-			err := conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return exec(ctx, tx, "SELECT 'unlogged'") })
-			if queries := conn.Queries(); queries != nil {
-				t.Errorf("queries: %v", queries)
-			}
+			err := errors.Join(exec(ctx, conn, "SELECT 1"), exec(ctx, db.Using(ctx, "other"), "SELECT 2", "SELECT 3"),
+				conns.Run(ctx, "task", func(ctx context.Context) error {
+					defer func() { expect(t, "of the task", len(db.From(ctx).Queries()), 1) }()
+					return exec(ctx, db.From(ctx), "SELECT 4")
+				}))
+			expect(t, "of default", len(conn.Queries()), 1)
+			expect(t, "of other", len(db.Using(ctx, "other").Queries()), 2)
 			return err
 		})
-		if entry := log.find("unlogged"); entry != "" {
-			t.Errorf("logged: %s", entry)
-		}
 	})
+}
+
+func TestUsage_CountsStatementsAndTheTimeInTheDatabase(t *testing.T) {
+	t.Parallel()
+	conns := dbtest.Open(t, dbtest.Database(t, dbtest.Postgres))
+	ctx, sc := conns.NewScope(t.Context(), "/slow")
+	defer sc.End()
+	expectUsage := func(what string, want int, seconds float64) {
+		t.Helper()
+		queries, inside := sc.Usage()
+		expect(t, "statements "+what, queries, want)
+		if inside.Seconds() < seconds || inside.Seconds() > seconds+1 {
+			t.Errorf("%s in the database %s, want %gs", inside, what, seconds)
+		}
+	}
+	expectUsage("before", 0, 0)
+	if err := exec(ctx, db.From(ctx), "SELECT pg_sleep(0.1)", "SELECT pg_sleep(0.1)"); err != nil {
+		t.Fatal(err)
+	}
+	expectUsage("while leased", 2, 0.2)
+	if err := db.Release(ctx); err != nil {
+		t.Fatal(err)
+	}
+	expectUsage("after the release", 2, 0.2)
+	if err := exec(ctx, db.From(ctx), "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	expectUsage("of both leases", 3, 0.2)
 }

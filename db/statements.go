@@ -60,24 +60,39 @@ func (c *Conn) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error)
 	if err != nil {
 		return bun.Tx{}, err
 	}
+	tx, _, err := c.begin(ctx, l, place, opts)
+	return tx, err
+}
+
+// begin begins a transaction that ends with ctx, or when end is called.
+func (c *Conn) begin(ctx context.Context, l *pool.Lease, place pool.Place, opts *sql.TxOptions) (tx bun.Tx, end context.CancelFunc, err error) {
 	over := l.Attachment(func(sqldb *sql.DB) any { return bun.NewDB(sqldb, c.database.dialect) }).(*bun.DB)
 	txCtx, cancel := l.TxContext(ctx, place, c)
-	tx, err := over.BeginTx(txCtx, opts)
-	if err != nil {
+	if tx, err = over.BeginTx(txCtx, opts); err != nil {
 		cancel()
 		c.Ended(l)
-		return bun.Tx{}, err
+		return bun.Tx{}, nil, err
 	}
-	return tx, nil
+	return tx, cancel, nil
 }
 
 // RunInTx runs fn in a transaction: committed when fn returns nil, and rolled back
-// when it fails or panics.
+// when it fails or panics, or when ctx ends before fn has returned; its error is
+// the cause of that. Once fn has returned nil the commit is sent, whether or not somebody
+// still waits for it.
 func (c *Conn) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(ctx context.Context, tx bun.Tx) error) error {
-	tx, err := c.BeginTx(ctx, opts)
+	place := pool.Here(1)
+	l, err := c.hold(ctx, place)
 	if err != nil {
 		return err
 	}
+	// database/sql would roll back on its own when ctx ends, at any moment and in a
+	// goroutine of its own: here ctx stops statements only.
+	tx, end, err := c.begin(context.WithoutCancel(ctx), l, place, opts)
+	if err != nil {
+		return err
+	}
+	defer end()
 	committing := false
 	defer func() {
 		if !committing {
@@ -87,6 +102,9 @@ func (c *Conn) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(ctx con
 	}()
 	if err := fn(ctx, tx); err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	committing = true
 	return tx.Commit()
