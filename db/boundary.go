@@ -35,7 +35,7 @@ func Release(ctx context.Context, aliases ...string) error {
 	}
 	conns := sc.touched()
 	if len(aliases) > 0 {
-		conns = conns[:0]
+		conns = nil
 		for _, alias := range aliases {
 			c := sc.conn(alias)
 			if c.err != nil {

@@ -53,6 +53,39 @@ func TestDatabaseWrapperLogging_CommitDebugLog(t *testing.T) {
 	})
 }
 
+// Django: backends.base.test_base.DatabaseWrapperLoggingTests.test_no_logs_without_debug
+// (CN-009).
+func TestDatabaseWrapperLogging_NoLogsWithoutDebug(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		var log logs
+		conns := dbtest.Open(t, settings, db.Options{Logger: log.logger()})
+		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+			err := conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error { return exec(ctx, tx, "SELECT 'unlogged'") })
+			if queries := conn.Queries(); queries != nil {
+				t.Errorf("queries: %v", queries)
+			}
+			return err
+		})
+		if entry := log.find("unlogged"); entry != "" {
+			t.Errorf("logged: %s", entry)
+		}
+	})
+}
+
+// Django: backends.tests.LastExecutedQueryTest.
+// test_last_executed_query_without_previous_query (CN-024).
+func TestLastExecutedQuery_WithoutPreviousQuery(t *testing.T) {
+	t.Parallel()
+	conns := dbtest.Open(t, db.Settings{Engine: dbtest.SQLite, Name: ":memory:"}, db.Options{Debug: true})
+	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+		expect(t, "before the first", len(conn.Queries()), 0)
+		db.ResetQueries(ctx)
+		expect(t, "after a reset of nothing", len(conn.Queries()), 0)
+		return nil
+	})
+}
+
 // Django: backends.base.test_base.ExecuteWrapperTests.test_wrapper_invoked,
 // test_database_queried, test_nested_wrapper_invoked, test_wrapper_gets_sql,
 // test_wrapper_connection_specific (CN-010, CN-012, CN-013, CN-015, CN-016). Quintet

@@ -40,6 +40,9 @@ func Iterate[T any](ctx context.Context, q *bun.SelectQuery, o ...IterateOptions
 		if err == nil {
 			q, err = unordered[T](q)
 		}
+		if err == nil {
+			q, err = keys.selected(q)
+		}
 		if err != nil {
 			yield(none, err)
 			return
@@ -145,6 +148,25 @@ func (k *keys[T]) known(last *T) error {
 		}
 	}
 	return nil
+}
+
+// selected returns the query with the key columns among those that it names; one
+// that names none reads them all.
+func (k *keys[T]) selected(q *bun.SelectQuery) (*bun.SelectQuery, error) {
+	text, err := q.Clone().ColumnExpr("quintet").AppendQuery(q.DB().QueryGen(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("db: Iterate: %w", err)
+	}
+	for _, all := range []string{"SELECT quintet", "SELECT DISTINCT quintet"} {
+		if strings.Contains(string(text), all) {
+			return q, nil
+		}
+	}
+	q = q.Clone()
+	for _, f := range k.fields {
+		q = q.ColumnExpr("?TableAlias.?", bun.Ident(f.Name))
+	}
+	return q, nil
 }
 
 // unordered returns the query with a model, and an error when it has an order or a

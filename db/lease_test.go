@@ -3,6 +3,7 @@ package db_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 
 	"github.com/uptrace/bun"
@@ -281,4 +282,30 @@ func TestHeld_NamesRowsAndBlocksButNoStatementThatRuns(t *testing.T) {
 		cancel()
 		expectError(t, "the other statement", <-ended, context.Canceled)
 	})
+}
+
+// Who lists the holders asks them for their names while they look at what they hold.
+func TestHeld_AndHoldersDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	conns := dbtest.Open(t, dbtest.Database(t, dbtest.SQLite))
+	ctx, sc := conns.NewScope(t.Context(), "/first")
+	defer sc.End()
+	if err := exec(ctx, db.From(ctx), "SELECT 1"); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for _, look := range []func(){
+		func() { conns.Holders() },
+		func() { _ = sc.Held() },
+		func() { sc.SetName("/next") },
+		func() { _ = sc.InAtomicBlock() },
+		func() { sc.Usage() },
+	} {
+		all.Go(func() {
+			for range 2000 {
+				look()
+			}
+		})
+	}
+	all.Wait()
 }

@@ -16,16 +16,19 @@ import (
 // time.
 type Scope struct {
 	connections *Connections
-	name        atomic.Pointer[string]
 	watch       context.Context // ends the statements of the scope
 
 	responding atomic.Bool // the response has begun
 	keep       atomic.Bool // by KeepConnection
 	lease      atomic.Pointer[Lease]
 
+	naming sync.Mutex // guards name; no other lock is taken inside
+	name   string
+
 	mu      sync.Mutex // guards the rest
 	ended   bool
-	conns   []*Conn
+	conns   []*Conn // only ever grows: who has seen a part of it may go on reading
+	space   [1]*Conn
 	first   Conn // the first one's place
 	queries int  // of leases that have ended
 	inside  time.Duration
@@ -37,7 +40,6 @@ var _ pool.Owner = (*Scope)(nil)
 type scopeContext struct {
 	context.Context
 	scope Scope
-	name  string // the scope's first one, so that it needs no allocation of its own
 }
 
 type scopeKey struct{}
@@ -58,10 +60,10 @@ func scopeOf(ctx context.Context) *Scope {
 // leases nothing. When ctx ends, statements of the scope are cancelled; only End
 // gives the connections back.
 func (cs *Connections) NewScope(ctx context.Context, name string) (context.Context, *Scope) {
-	c := &scopeContext{Context: ctx, name: name}
+	c := &scopeContext{Context: ctx}
 	c.scope.connections = cs
 	c.scope.watch = ctx
-	c.scope.name.Store(&c.name)
+	c.scope.name = name
 	return c, &c.scope
 }
 
@@ -89,10 +91,18 @@ func Run(ctx context.Context, name string, fn func(ctx context.Context) error) e
 }
 
 // Name returns the route or the task.
-func (sc *Scope) Name() string { return *sc.name.Load() }
+func (sc *Scope) Name() string {
+	sc.naming.Lock()
+	defer sc.naming.Unlock()
+	return sc.name
+}
 
 // SetName renames the scope: a request learns its route while it is under way.
-func (sc *Scope) SetName(name string) { sc.name.Store(&name) }
+func (sc *Scope) SetName(name string) {
+	sc.naming.Lock()
+	defer sc.naming.Unlock()
+	sc.name = name
+}
 
 // SetLease changes how long the connections of this scope are held; the empty
 // Lease is each alias' own CONN_LEASE. It counts from the next statement.
@@ -116,7 +126,9 @@ func (sc *Scope) End() error {
 	sc.mu.Unlock()
 	var errs []error
 	for _, c := range conns {
-		errs = append(errs, c.end())
+		if err := c.end(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -135,7 +147,9 @@ func (sc *Scope) conn(alias string) *Conn {
 		return brokenConn(alias, &UnknownAliasError{Alias: alias, Have: sc.connections.aliases})
 	}
 	c := &sc.first
-	if len(sc.conns) > 0 {
+	if sc.conns == nil {
+		sc.conns = sc.space[:0]
+	} else {
 		c = &Conn{}
 	}
 	c.scope, c.database, c.alias = sc, d, alias
@@ -146,7 +160,7 @@ func (sc *Scope) conn(alias string) *Conn {
 func (sc *Scope) touched() []*Conn {
 	sc.mu.Lock()
 	defer sc.mu.Unlock()
-	return append([]*Conn(nil), sc.conns...)
+	return sc.conns[:len(sc.conns):len(sc.conns)]
 }
 
 // brief reports whether leases last for one statement or one block.
@@ -228,9 +242,7 @@ func (sc *Scope) ReleaseIdle() {
 // statement open, and otherwise a *[HeldError] with the caller's place. A statement
 // that another goroutine of the scope is running does not count: it ends by itself.
 func (sc *Scope) Held() error {
-	sc.mu.Lock()
-	defer sc.mu.Unlock()
-	for _, c := range sc.conns {
+	for _, c := range sc.touched() {
 		if open, ok := c.open(); ok && !open.Running {
 			here := pool.Here(1)
 			return &HeldError{Alias: c.alias, What: open.What, Opened: open.Place, Yielded: here.String()}

@@ -10,7 +10,7 @@ import (
 
 // waiter is one caller in the queue.
 type waiter struct {
-	claim  *Claim
+	claim  Claim
 	ready  chan *conn // buffered: handing over never blocks
 	failed chan error // buffered likewise
 	at     *list.Element
@@ -98,7 +98,7 @@ func (p *Pool) take(claim *Claim, again bool) (*conn, *waiter, error) {
 	if p.cfg.MaxWaiting > 0 && p.inUse+p.waiters.Len() >= p.cfg.Max+p.cfg.MaxWaiting && !again {
 		return nil, nil, &kindError{kind: QueueFull}
 	}
-	w := &waiter{claim: claim, ready: make(chan *conn, 1), failed: make(chan error, 1)}
+	w := &waiter{claim: *claim, ready: make(chan *conn, 1), failed: make(chan error, 1)}
 	if again {
 		w.at = p.waiters.PushFront(w)
 	} else {
@@ -130,7 +130,7 @@ func (p *Pool) popIdleLocked(claim *Claim) *conn {
 func (p *Pool) popWaiterLocked(c *conn) *waiter {
 	coming := p.connecting
 	for e := p.waiters.Front(); e != nil; e = e.Next() {
-		if w := e.Value.(*waiter); p.suits(c, w.claim) {
+		if w := e.Value.(*waiter); p.suits(c, &w.claim) {
 			p.waiters.Remove(e)
 			w.at = nil
 			return w

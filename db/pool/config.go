@@ -23,6 +23,10 @@ const (
 	cancelLimit = 2 * time.Second
 	// cancelAgain is when the request is first repeated.
 	cancelAgain = 50 * time.Millisecond
+	// shortestBackoff and longestBackoff are between attempts to connect, less up
+	// to a quarter: a dozen in ACQUIRE_TIMEOUT's five seconds.
+	shortestBackoff = 25 * time.Millisecond
+	longestBackoff  = time.Second
 	// parkLimit is how long a connection with MaxAge 0 may idle between the
 	// statements of one scope, and how fresh a health check must be.
 	parkLimit = time.Second

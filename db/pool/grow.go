@@ -9,10 +9,11 @@ import (
 
 // growLocked starts what opens connections for those who wait. Connections that
 // are kept are opened one at a time: meanwhile one that comes back may serve. With
-// MaxAge 0 none comes back, so everybody's is opened at once.
+// MaxAge 0 none comes back, so everybody's is opened at once, unless connecting has
+// failed: then one tries for all.
 func (p *Pool) growLocked() {
 	want := 1
-	if p.cfg.MaxAge == 0 {
+	if p.cfg.MaxAge == 0 && p.failure.err == nil {
 		want = p.waiters.Len()
 	}
 	for !p.closed && p.connecting < want && p.connecting < p.waiters.Len() {
@@ -40,8 +41,7 @@ func (p *Pool) connect(evict *conn) {
 	if evict != nil {
 		p.closeConn(evict)
 	}
-	const longest = time.Second
-	for backoff := 10 * time.Millisecond; ; backoff = min(2*backoff, longest) {
+	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		c, err := p.open()
 		if err == nil {
 			p.deliver(c)
@@ -50,7 +50,7 @@ func (p *Pool) connect(evict *conn) {
 		if p.failed(err) {
 			return
 		}
-		timer := time.NewTimer(backoff/2 + rand.N(backoff/2))
+		timer := time.NewTimer(backoff - rand.N(backoff/4))
 		select {
 		case <-timer.C:
 		case <-p.ctx.Done():
@@ -70,10 +70,13 @@ func (p *Pool) failed(err error) bool {
 	p.failure.attempts++
 	// While other connections live, those who wait may still be served by them.
 	hopeless := !p.cfg.Driver.Transient(err) && len(p.conns) == 0
-	if !p.closed && p.waiters.Len() > 0 && !hopeless {
+	if !p.closed && p.waiters.Len() > 0 && !hopeless && p.connecting == 1 {
 		return false
 	}
 	p.connecting--
+	if p.connecting > 0 && !hopeless {
+		return true // somebody else goes on
+	}
 	if hopeless {
 		for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 			p.waiters.Remove(e).(*waiter).fail(&kindError{Unreachable, err})
