@@ -62,7 +62,7 @@ func scopeOf(ctx context.Context) *Scope {
 func (cs *Connections) NewScope(ctx context.Context, name string) (context.Context, *Scope) {
 	c := &scopeContext{Context: ctx}
 	c.scope.connections = cs
-	c.scope.watch = ctx
+	c.scope.watch = ctx //nolint:fatcontext // a scope keeps the one context it was made with
 	c.scope.name = name
 	return c, &c.scope
 }

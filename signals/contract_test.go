@@ -127,7 +127,7 @@ func TestAPanicPassesThroughSend(t *testing.T) {
 	var s signals.Signal[orderPlaced]
 	var heard log
 	connect(&s, panics(http.ErrAbortHandler), heard.writes("after"))
-	if got := panicOf(func() { _ = s.Send(t.Context(), orderPlaced{}) }); got != http.ErrAbortHandler {
+	if got := panicOf(func() { _ = s.Send(t.Context(), orderPlaced{}) }); got != http.ErrAbortHandler { //nolint:errorlint // the value itself
 		t.Errorf("Send panicked with %v, want %v", got, http.ErrAbortHandler)
 	}
 	wantLines(t, heard.take())

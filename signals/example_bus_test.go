@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"time"
@@ -23,7 +24,7 @@ func ExampleBus() {
 
 	for _, path := range []string{"/polls/1", "/polls/2"} {
 		bus.RequestFinished.SendRobust(context.Background(), signals.RequestFinished{
-			Request:  httptest.NewRequest("GET", path, nil),
+			Request:  httptest.NewRequest(http.MethodGet, path, nil),
 			Route:    "GET /polls/{id}",
 			Status:   200,
 			Duration: 3 * time.Millisecond,

@@ -34,7 +34,7 @@ func TestSendRobustRunsEveryReceiver(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("results are %q, want %q", got, want)
 	}
-	if results[1].Err != errOutOfInk {
+	if results[1].Err != errOutOfInk { //nolint:errorlint // the value itself
 		t.Errorf("result has %#v, want the receiver's own error as it is", results[1].Err)
 	}
 }

@@ -280,7 +280,6 @@ func TestStreamingResponse_AsksNetHTTPNotToWaitForTheBody(t *testing.T) {
 	}
 }
 
-// Django: asgi.tests.ASGITest.test_delayed_disconnect_with_body (ST-020).
 func TestStreamingResponse_MayBeAPointer(t *testing.T) {
 	t.Parallel()
 	recorder, err := respond(t, nil, &views.StreamingResponse{Body: chunks("a")})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,8 +23,9 @@ func main() {
 	clients := flag.Int("clients", 8, "how many clients ask at once")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, os.Stdout, *rounds, *round, *clients); err != nil {
+	err := run(ctx, os.Stdout, *rounds, *round, *clients)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -44,12 +46,12 @@ type stack struct {
 
 const connections = 10
 
-func run(ctx context.Context, out io.Writer, rounds int, round time.Duration, clients int) error {
+func run(ctx context.Context, out io.Writer, rounds int, round time.Duration, clients int) (err error) {
 	srv, err := server.Start(ctx, server.Options{})
 	if err != nil {
 		return err
 	}
-	defer srv.Stop()
+	defer func() { err = errors.Join(err, srv.Stop()) }()
 	rivals, err := newRivals(ctx, srv)
 	if err != nil {
 		return err

@@ -56,7 +56,29 @@ func (p *Pool) connect(evict *conn) {
 		case <-p.ctx.Done():
 			timer.Stop()
 		}
+		if p.unwanted() {
+			return
+		}
 	}
+}
+
+// unwanted reports whether nobody waits any more for what is being opened.
+func (p *Pool) unwanted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed && p.waiters.Len() > 0 {
+		return false
+	}
+	p.stopConnectingLocked()
+	return true
+}
+
+func (p *Pool) stopConnectingLocked() {
+	p.connecting--
+	if p.connecting == 0 {
+		p.failure = failure{}
+	}
+	p.freedLocked()
 }
 
 // failed notes that connecting has failed, and reports whether to leave it at that.
@@ -69,21 +91,15 @@ func (p *Pool) failed(err error) bool {
 	p.failure.err = err
 	p.failure.attempts++
 	// While other connections live, those who wait may still be served by them.
-	hopeless := !p.cfg.Driver.Transient(err) && len(p.conns) == 0
-	if !p.closed && p.waiters.Len() > 0 && !hopeless && p.connecting == 1 {
-		return false
-	}
-	p.connecting--
-	if p.connecting > 0 && !hopeless {
-		return true // somebody else goes on
-	}
-	if hopeless {
+	if !p.cfg.Driver.Transient(err) && len(p.conns) == 0 {
 		for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 			p.waiters.Remove(e).(*waiter).fail(&kindError{Unreachable, err})
 		}
 	}
-	p.failure = failure{}
-	p.freedLocked()
+	if !p.closed && p.waiters.Len() > 0 && p.connecting == 1 {
+		return false // others leave it to this one
+	}
+	p.stopConnectingLocked()
 	return true
 }
 

@@ -76,7 +76,7 @@ func (l *Lease) ExecContext(st *Statement, query string) (sql.Result, error) {
 func (l *Lease) QueryContext(st *Statement, query string) (*sql.Rows, error) {
 	rows, err := l.conn.db.QueryContext(st, query)
 	st.Abandon()
-	return rows, err //nolint:sqlclosecheck // the caller closes them
+	return rows, err
 }
 
 // PrepareContext prepares a statement on the leased connection. It needs the lease
@@ -94,7 +94,7 @@ func (l *Lease) PrepareContext(st *Statement, query string) (*sql.Stmt, error) {
 	}
 	prepared := l.prepared
 	c.mu.Unlock()
-	return prepared.PrepareContext(st, query)
+	return prepared.PrepareContext(st, query) //nolint:sqlclosecheck // the caller closes it
 }
 
 // DB is the *sql.DB above the leased connection. Contexts of its calls must come

@@ -1,0 +1,129 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// hanging runs "hang" on a lease of p until stop is called.
+func hanging(t *testing.T, p *pool.Pool) (l *pool.Lease, stop context.CancelFunc, ended chan error) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	l, ended = acquire(t, p), make(chan error, 1)
+	go func() { ended <- runWith(ctx, l, "hang") }()
+	synctest.Wait()
+	return l, stop, ended
+}
+
+func TestCancel_StopsTheStatementOnTheWire(t *testing.T) {
+	n := &network{}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		l, stop, ended := hanging(t, p)
+		began := time.Now()
+		stop()
+		err := <-ended
+		expectTook(t, "it", began, 0)
+		expectError(t, "the statement", err, context.Canceled)
+		expectError(t, "the driver's error beside it", err, errCanceled)
+		expect(t, "requests", n.cancels, 1)
+		if err := run(l, "anything"); err != nil {
+			t.Errorf("the next statement: %v", err)
+		}
+		giveBack(l)
+		expect(t, "idle", p.Stats().Idle, 1)
+		expect(t, "cancelled", p.Stats().Canceled, 1)
+	})
+}
+
+// A request that reaches the server before it has begun with the statement changes
+// nothing there.
+func TestCancel_IsRepeatedUntilTheServerTakesNote(t *testing.T) {
+	n := &network{cancel: func(n int) error {
+		if n < 4 {
+			return errIgnored
+		}
+		return nil
+	}}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		l, stop, ended := hanging(t, p)
+		began := time.Now()
+		stop()
+		expectError(t, "the statement", <-ended, context.Canceled)
+		expectTook(t, "it", began, (50+100+200)*time.Millisecond)
+		expect(t, "requests", n.cancels, 4)
+		giveBack(l)
+		expect(t, "idle", p.Stats().Idle, 1)
+	})
+}
+
+func TestCancel_OfAServerThatNeverAnswersTakesTwoSeconds(t *testing.T) {
+	for name, answer := range map[string]error{"no notice": errIgnored, "no connection": errors.New("refused")} {
+		t.Run(name, func(t *testing.T) {
+			n := &network{cancel: func(int) error { return answer }}
+			bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+				l, stop, ended := hanging(t, p)
+				began := time.Now()
+				stop()
+				expectError(t, "the statement", <-ended, context.Canceled)
+				if took := time.Since(began); took > 4*time.Second || answer != errIgnored && took != 0 { //nolint:errorlint // the very value
+					t.Errorf("it took %s", took)
+				}
+				expect(t, "cut", n.killed, 1)
+				giveBack(l)
+				expect(t, "open", p.Stats().Open, 0)
+			})
+		})
+	}
+}
+
+// The request for a statement that has just ended may still be on its way.
+func TestCancel_TheNextStatementWaitsUntilTheRequestIsThrough(t *testing.T) {
+	n := &network{cancel: func(int) error { time.Sleep(time.Second); return nil }}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		ctx, stop := context.WithCancel(context.Background())
+		l := acquire(t, p)
+		ended := make(chan error, 1)
+		go func() { ended <- runWith(ctx, l, "sleep 10ms") }()
+		time.Sleep(5 * time.Millisecond)
+		stop()
+		time.Sleep(10 * time.Millisecond)
+		began := time.Now()
+		if err := run(l, "sleep 5ms"); err != nil {
+			t.Errorf("the next statement: %v", err)
+		}
+		expectTook(t, "the next statement", began, 990*time.Millisecond+5*time.Millisecond)
+		if err := <-ended; err != nil {
+			t.Errorf("the statement that was faster than its cancel: %v", err)
+		}
+		giveBack(l)
+	})
+}
+
+func TestCancel_OneWatcherServesTheWholeLease(t *testing.T) {
+	n := &network{}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		ctx, stop := context.WithCancel(context.Background())
+		l := acquire(t, p, func(c *pool.Claim) { c.Watch = ctx })
+		for range 3 {
+			if err := runWith(ctx, l, "anything"); err != nil {
+				t.Error(err)
+			}
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- runWith(ctx, l, "hang") }()
+		synctest.Wait()
+		stop()
+		expectError(t, "the statement", <-ended, context.Canceled)
+		expectError(t, "one after it", runWith(ctx, l, "anything"), context.Canceled)
+		if err := run(l, "anything"); err != nil {
+			t.Errorf("one that outlives the scope's context: %v", err)
+		}
+		expect(t, "sent", len(n.sent), 5)
+		giveBack(l)
+	})
+}

@@ -1,0 +1,68 @@
+package pool_test
+
+import (
+	"path"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// line is the line that calls it.
+func line(t *testing.T) string {
+	t.Helper()
+	_, file, number, ok := runtime.Caller(1)
+	if !ok {
+		t.Fatal("no caller")
+	}
+	return path.Join(path.Base(path.Dir(file)), path.Base(file)) + ":" + strconv.Itoa(number)
+}
+
+func TestPlace_IsTheLineOfTheCaller(t *testing.T) {
+	t.Parallel()
+	here, want := pool.Here(0), line(t)
+	expect(t, "the place", here.String(), want)
+	func() { here = pool.Here(1) }()
+	want = line(t)
+	expect(t, "the place of the caller's caller", here.String()[:len(want)-3], want[:len(want)-3])
+}
+
+func TestPlace_NothingTakenIsNowhere(t *testing.T) {
+	t.Parallel()
+	var nowhere pool.Place
+	expect(t, "zero", nowhere.IsZero(), true)
+	expect(t, "the text", nowhere.String(), "an unknown place")
+	here := pool.Here(0)
+	expect(t, "zero", here.IsZero(), false)
+	beyond := pool.Here(1000)
+	expect(t, "beyond the stack", beyond.IsZero(), true)
+}
+
+// scanned takes the place of who called database/sql.
+type scanned struct{ place pool.Place }
+
+func (s *scanned) Scan(any) error {
+	s.place = pool.Here(1)
+	return nil
+}
+
+func TestPlace_FramesOfTheLibrariesAreSkipped(t *testing.T) {
+	bubble(t, &network{}, nil, func(t *testing.T, p *pool.Pool) {
+		l := acquire(t, p)
+		rows := rowsOf(t, l, "rows")
+		var s scanned
+		err, want := rows.Scan(&s), line(t)
+		if err != nil {
+			t.Error(err)
+		}
+		expect(t, "the place", s.place.String(), want)
+		giveBack(l)
+	})
+}
+
+func TestPlace_CostsNoAllocation(t *testing.T) {
+	var place pool.Place
+	expect(t, "allocations", testing.AllocsPerRun(100, func() { place = pool.Here(0) }), 0)
+	_ = place
+}
