@@ -157,8 +157,9 @@ func TestAcquire_FirstComeFirstServed(t *testing.T) {
 				giveBack := hold(t, conns, 1)
 				defer giveBack()
 				served := make(chan int, 10)
+				var all sync.WaitGroup
 				for n := range 10 {
-					go func() {
+					all.Go(func() {
 						if err := try(t.Context(), conns, func(ctx context.Context, conn *db.Conn) error {
 							err := exec(ctx, conn, "SELECT 1")
 							served <- n
@@ -166,10 +167,11 @@ func TestAcquire_FirstComeFirstServed(t *testing.T) {
 						}); err != nil {
 							t.Error(err)
 						}
-					}()
+					})
 					await(t, "in the queue", func() bool { return stats(conns).Waiting == n+1 })
 				}
 				giveBack()
+				all.Wait()
 				for n := range 10 {
 					expect(t, "served", <-served, n)
 				}

@@ -162,6 +162,59 @@ func TestRule12Cancel_ATransactionIsRolledBackAndTheConnectionStays(t *testing.T
 	})
 }
 
+func TestRule12Cancel_ATransactionOfAnEndedContextNeverBegins(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		conns := dbtest.Open(t, onlyOne(settings), db.Options{Debug: true})
+		ctx, cancel := context.WithCancel(t.Context())
+		scope := func(ctx context.Context, conn *db.Conn) error {
+			if err := conn.EnsureConnection(ctx); err != nil {
+				return err
+			}
+			cancel()
+			err := conn.RunInTx(ctx, nil, func(context.Context, bun.Tx) error {
+				t.Error("it began")
+				return nil
+			})
+			expectError(t, "RunInTx", err, context.Canceled)
+			_, err = conn.BeginTx(ctx, nil)
+			expectError(t, "BeginTx", err, context.Canceled)
+			expect(t, "statements sent", len(conn.Queries()), 0)
+			return nil
+		}
+		if err := try(ctx, conns, scope); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// SQLite begins with taking the lock for writing, and waits for it up to five
+// seconds.
+func TestRule12Cancel_AWaitForTheLockOfATransactionEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	dbtest.Goroutines(t)
+	conns := dbtest.Open(t, kept(dbtest.Database(t, dbtest.SQLite)))
+	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+		return conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			if err := exec(ctx, tx, "CREATE TABLE locked (id integer)"); err != nil {
+				return err
+			}
+			soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			within(t, time.Second, "the other transaction", func() {
+				err := try(soon, conns, func(ctx context.Context, conn *db.Conn) error {
+					return conn.RunInTx(ctx, nil, func(context.Context, bun.Tx) error {
+						t.Error("it began in spite of the lock")
+						return nil
+					})
+				})
+				expectError(t, "the other transaction", err, context.DeadlineExceeded)
+			})
+			return nil
+		})
+	})
+}
+
 func TestRule12Cancel_AStatementThatOutlivesTheClientRuns(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {

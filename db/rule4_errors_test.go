@@ -95,8 +95,8 @@ func TestRule4Errors_AResetSocketIsALostConnection(t *testing.T) {
 	scope(t, conns, func(ctx context.Context, conn *db.Conn) error { return exec(ctx, conn, "SELECT 1") })
 }
 
-// SQLite leaves the transaction open when a COMMIT fails; the next statement must
-// not land in it.
+// SQLite itself leaves the transaction open when a COMMIT fails; the next statement
+// must not land in it.
 func TestRule4Errors_AFailedCommitLeavesNoTransaction(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {

@@ -60,14 +60,14 @@ func (c *Conn) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error)
 	if err != nil {
 		return bun.Tx{}, err
 	}
-	tx, _, err := c.begin(ctx, l, place, opts)
+	tx, _, err := c.begin(ctx, ctx, l, place, opts)
 	return tx, err
 }
 
-// begin begins a transaction that ends with ctx, or when end is called.
-func (c *Conn) begin(ctx context.Context, l *pool.Lease, place pool.Place, opts *sql.TxOptions) (tx bun.Tx, end context.CancelFunc, err error) {
+// begin begins a transaction that ends with life, or when end is called.
+func (c *Conn) begin(ctx, life context.Context, l *pool.Lease, place pool.Place, opts *sql.TxOptions) (tx bun.Tx, end context.CancelFunc, err error) {
 	over := l.Attachment(func(sqldb *sql.DB) any { return bun.NewDB(sqldb, c.database.dialect) }).(*bun.DB)
-	txCtx, cancel := l.TxContext(ctx, place, c)
+	txCtx, cancel := l.TxContext(ctx, life, place, c)
 	if tx, err = over.BeginTx(txCtx, opts); err != nil {
 		cancel()
 		c.Ended(l)
@@ -88,7 +88,7 @@ func (c *Conn) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(ctx con
 	}
 	// database/sql would roll back on its own when ctx ends, at any moment and in a
 	// goroutine of its own: here ctx stops statements only.
-	tx, end, err := c.begin(context.WithoutCancel(ctx), l, place, opts)
+	tx, end, err := c.begin(ctx, context.WithoutCancel(ctx), l, place, opts)
 	if err != nil {
 		return err
 	}

@@ -195,6 +195,8 @@ func (c *conn) cancelOnWire(st *Statement, left <-chan struct{}) {
 			timer.Stop()
 			return
 		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
 		}
 	}
 }

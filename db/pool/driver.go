@@ -9,7 +9,8 @@ import (
 // pool does not: how to open, check, stop and close one. Its methods may be
 // called concurrently, for one connection at a time unless they say otherwise.
 type Driver interface {
-	// Connect opens one physical connection. The context carries the connect
+	// Connect opens one physical connection. When a Commit of its transactions
+	// fails, they are over. The context carries the connect
 	// timeout and, with Traits.ContextCancels unset, nothing else stops it.
 	Connect(ctx context.Context) (driver.Conn, error)
 

@@ -24,13 +24,14 @@ type network struct {
 	peek     func(*wire) error // nil finds nothing
 	ping     func(ctx context.Context) error
 	cancel   func(n int) error // of the n-th request; errIgnored is not noticed
+	linger   time.Duration     // how long a request goes on after it was noticed
 	farewell time.Duration     // how long a Close takes
 	traits   pool.Traits
 
-	mu                                  sync.Mutex
-	dials, live, most, pings, cancels   int
-	closed, killed, resets, hungForever int
-	sent                                []string
+	mu                                sync.Mutex
+	dials, live, most, pings, cancels int
+	closed, killed, resets            int
+	sent                              []string
 }
 
 var (
@@ -123,11 +124,12 @@ func (n *network) Cancel(_ context.Context, c driver.Conn) error {
 	}
 	w := c.(*wire)
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.stop != nil {
 		close(w.stop)
 		w.stop = nil
 	}
+	w.mu.Unlock()
+	time.Sleep(n.linger)
 	return nil
 }
 

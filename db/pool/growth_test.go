@@ -107,7 +107,7 @@ func TestGrowth_AServerThatRefusesIsTriedADozenTimes(t *testing.T) {
 	for name, age := range map[string]time.Duration{"age zero": 0, "kept": pool.Forever} {
 		t.Run(name, func(t *testing.T) {
 			refused := errors.New("connection refused")
-			n := &network{dial: func(int) error { return refused }}
+			n := &network{dialling: 10 * time.Millisecond, dial: func(int) error { return refused }}
 			bubble(t, n, func(c *pool.Config) { c.MaxAge = age }, func(t *testing.T, p *pool.Pool) {
 				began := time.Now()
 				var all sync.WaitGroup
@@ -207,7 +207,7 @@ func TestGrowth_WhatWillNotPassFailsAtOnceUnlessOthersLive(t *testing.T) {
 
 func TestGrowth_ATimeoutWhileItStillConnectsIsNoExhaustion(t *testing.T) {
 	n := &network{dialling: time.Hour}
-	bubble(t, n, func(c *pool.Config) { c.ConnectTimeout = c.AcquireTimeout }, func(t *testing.T, p *pool.Pool) {
+	bubble(t, n, func(c *pool.Config) { c.ConnectTimeout = 2 * c.AcquireTimeout }, func(t *testing.T, p *pool.Pool) {
 		_, err := tryAcquire(context.Background(), p)
 		e, ok := errors.AsType[*pool.AcquireError](err)
 		if !ok || e.Kind != pool.Unreachable {

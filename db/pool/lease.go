@@ -101,14 +101,14 @@ func (l *Lease) PrepareContext(st *Statement, query string) (*sql.Stmt, error) {
 // from [Lease.Statement] or [Lease.TxContext].
 func (l *Lease) DB() *sql.DB { return l.conn.db }
 
-// TxContext prepares the context of a BeginTx: like a statement's, but ended when
-// ctx is, or with the transaction, or with the lease. The ender hears of the end
-// of the transaction. When it never began the ender hears nothing, and the caller
-// must cancel.
-func (l *Lease) TxContext(ctx context.Context, place Place, ender Ender) (context.Context, context.CancelFunc) {
-	st := &Statement{lease: l, place: place, txEnder: ender}
-	st.Context, st.endTx = context.WithCancel(ctx)
-	return txContext{st.Context, st}, st.endTx
+// TxContext prepares the context of a BeginTx. Beginning is a statement that ends
+// with ctx; the transaction ends with life, or with the lease, or when the function
+// that is returned is called, which must be when it never began. The ender hears of
+// the end of a transaction that did.
+func (l *Lease) TxContext(ctx, life context.Context, place Place, ender Ender) (context.Context, context.CancelFunc) {
+	st := &Statement{Context: ctx, lease: l, place: place, txEnder: ender}
+	life, st.endTx = context.WithCancel(life)
+	return txContext{life, st}, st.endTx
 }
 
 // txContext is a Statement that database/sql may watch.

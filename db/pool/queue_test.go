@@ -99,6 +99,35 @@ func TestQueue_AConnectionHandedToOneWhoGivesUpServesTheNext(t *testing.T) {
 	}
 }
 
+// With age zero a connection is opened for one scope; one that has served nobody
+// may serve any.
+func TestQueue_ANewConnectionWhoseTakerGaveUpServesTheNext(t *testing.T) {
+	leave := func() {}
+	n := &network{dialling: time.Millisecond, dial: func(int) error { leave(); return nil }}
+	bubble(t, n, func(c *pool.Config) { c.Max, c.MaxAge = 1, 0 }, func(t *testing.T, p *pool.Pool) {
+		served := 0
+		for range 500 {
+			var all sync.WaitGroup
+			ctx, cancel := context.WithCancel(context.Background())
+			leave = cancel // in the moment in which the connection is there
+			all.Go(func() {
+				if l, err := tryAcquire(ctx, p, of(&owner{"impatient"})); err == nil {
+					served++
+					giveBack(l)
+				}
+			})
+			synctest.Wait()
+			all.Go(func() {
+				if err := use(p, "anything", of(&owner{"patient"})); err != nil {
+					t.Error(err)
+				}
+			})
+			all.Wait()
+		}
+		expect(t, "opened for those who were served", n.dials, 500+served)
+	})
+}
+
 func TestQueue_AnEndedContextIsToldWithoutAConnection(t *testing.T) {
 	n := &network{}
 	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {

@@ -103,6 +103,27 @@ func TestRelease_AStatementThatRunsIsCancelledAtOnce(t *testing.T) {
 	})
 }
 
+// A request to cancel that is still under way could hit whatever comes next.
+func TestRelease_WaitsUntilTheCancelOfItsStatementIsThrough(t *testing.T) {
+	n := &network{linger: 100 * time.Millisecond}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		l := acquire(t, p)
+		ended := make(chan error, 1)
+		go func() { ended <- run(l, "hang") }()
+		synctest.Wait()
+		began := time.Now()
+		n.ping = func(context.Context) error {
+			expectTook(t, "the request until the check", began, 100*time.Millisecond)
+			return nil
+		}
+		giveBack(l)
+		expectTook(t, "the release", began, 100*time.Millisecond)
+		expectError(t, "the statement", <-ended, pool.ErrReleased)
+		expect(t, "checks", n.pings, 1)
+		expect(t, "idle", p.Stats().Idle, 1)
+	})
+}
+
 // Who is told of a lost connection must be the one that lost it.
 func TestRelease_AConnectionLostMeanwhileServesNobodyElse(t *testing.T) {
 	n := &network{}

@@ -67,11 +67,7 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 	if err != nil {
 		return err
 	}
-	err = call()
-	if err != nil {
-		c.rollBack()
-	}
-	err = c.judge(st, err)
+	err = c.judge(st, call())
 	if err == nil {
 		c.mu.Lock()
 		st.lease.doubtful = false // the server has answered since
@@ -82,18 +78,6 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 	st.end()
 	t.over(st.lease)
 	return err
-}
-
-// rollBack ends a transaction that a failed COMMIT has left open, as SQLite does.
-// The wire is taken.
-func (c *conn) rollBack() {
-	if in, known := c.pool.cfg.Driver.InTransaction(c.inner); known && !in {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), healthLimit)
-	defer cancel()
-	// If this fails too, the release finds the transaction, or a dead connection.
-	_, _ = c.exec.ExecContext(ctx, "ROLLBACK", nil)
 }
 
 // over forgets the transaction and tells who must know.
