@@ -18,7 +18,8 @@ type Scope struct {
 	connections *Connections
 	watch       context.Context // ends the statements of the scope
 
-	responding atomic.Bool // the response has begun
+	responding atomic.Bool // leases are brief: the response begins
+	begun      atomic.Bool // what could go home before its first byte has
 	keep       atomic.Bool // by KeepConnection
 	lease      atomic.Pointer[Lease]
 
@@ -108,8 +109,9 @@ func (sc *Scope) SetName(name string) {
 // Lease is each alias' own CONN_LEASE. It counts from the next statement.
 func (sc *Scope) SetLease(l Lease) { sc.lease.Store(&l) }
 
-// Responding reports whether the response of this scope has begun.
-func (sc *Scope) Responding() bool { return sc.responding.Load() }
+// Responding reports whether the response of this scope has begun: what had nothing
+// open has gone home.
+func (sc *Scope) Responding() bool { return sc.begun.Load() }
 
 // End gives every connection back and ends the scope; later statements fail with
 // [ErrScopeEnded]. It returns an error that names each transaction that was still
@@ -186,11 +188,15 @@ func (sc *Scope) Respond() []Holder {
 	if sc.responding.Swap(true) || sc.keep.Load() {
 		return nil
 	}
-	var held []Holder
+	var holding []*Conn
 	for _, c := range sc.touched() {
-		if c.releaseIdle("first byte", pool.Place{}) {
-			continue
+		if !c.releaseIdle("first byte", pool.Place{}) {
+			holding = append(holding, c)
 		}
+	}
+	sc.begun.Store(true)
+	var held []Holder
+	for _, c := range holding {
 		if h, ok := c.holder(); ok {
 			held = append(held, h)
 		}
@@ -209,6 +215,7 @@ func (sc *Scope) RespondReleased() error {
 	for _, c := range sc.touched() {
 		c.release("stream", pool.Here(1), false)
 	}
+	sc.begun.Store(true)
 	return nil
 }
 
@@ -228,6 +235,7 @@ func (sc *Scope) InAtomicBlock() error {
 func (sc *Scope) Keep() {
 	sc.keep.Store(true)
 	sc.responding.Store(true)
+	sc.begun.Store(true)
 }
 
 // ReleaseIdle gives back every connection with nothing open on it, before

@@ -31,7 +31,9 @@ type RequestFailed struct {
 	Streaming bool   // the status was already sent: the response was cut off
 }
 
-// ConnectionCreated is the event of [Bus.ConnectionCreated].
+// ConnectionCreated is the event of [Bus.ConnectionCreated]. It is sent before the
+// connection serves anybody: a receiver that needs a connection of the same alias
+// in its turn waits for another one. A session is prepared by db.Options.OnConnect.
 type ConnectionCreated struct {
 	Alias    string        // of the database in the settings, such as "default"
 	Engine   string        // such as "postgres" or "sqlite"

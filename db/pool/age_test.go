@@ -30,16 +30,16 @@ func TestAge_EndsWithinTheLastFivePercentAndNotForAllAtOnce(t *testing.T) {
 		fill(t, p, 100)
 		time.Sleep(57*time.Minute - time.Nanosecond)
 		fill(t, p, 100)
-		expect(t, "opened before 95 % of the age", n.dials, 100)
+		expect(t, "opened before 95 % of the age", n.of(&n.dials), 100)
 		time.Sleep(90 * time.Second)
 		fill(t, p, 100)
-		if early := n.dials - 100; early < 10 || early > 90 {
+		if early := n.of(&n.dials) - 100; early < 10 || early > 90 {
 			t.Errorf("%d of 100 ended in the first half of the jitter", early)
 		}
 		time.Sleep(90*time.Second + time.Nanosecond)
-		before := n.dials
+		before := n.of(&n.dials)
 		fill(t, p, 100)
-		expect(t, "opened by the full age, less those that are new", n.dials-before, 200-before)
+		expect(t, "opened by the full age, less those that are new", n.of(&n.dials)-before, 200-before)
 		expect(t, "found dead", p.Stats().Dead, 0)
 	})
 }
@@ -52,9 +52,9 @@ func TestAge_IsLookedAtWhenTheLeaseEnds(t *testing.T) {
 		if err := run(l, "anything"); err != nil {
 			t.Errorf("a statement in mid-lease: %v", err)
 		}
-		expect(t, "closed in mid-lease", n.closed, 0)
+		expect(t, "closed in mid-lease", n.of(&n.closed), 0)
 		giveBack(l)
-		expect(t, "closed at the end of the lease", n.closed, 1)
+		expect(t, "closed at the end of the lease", n.of(&n.closed), 1)
 	})
 }
 
@@ -65,7 +65,7 @@ func TestAge_ForeverIsForever(t *testing.T) {
 			fill(t, p, 2)
 			time.Sleep(24 * time.Hour)
 		}
-		expect(t, "opened", n.dials, 2)
+		expect(t, "opened", n.of(&n.dials), 2)
 	})
 }
 
@@ -80,13 +80,13 @@ func TestIdle_ConnectionsLeaveWithoutTrafficTheOldestFirst(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		expect(t, "idle after 300s", p.Stats().Idle, 1)
-		expect(t, "closed", n.closed, 2)
+		expect(t, "closed", n.of(&n.closed), 2)
 		expect(t, "in use while they were closed", p.Stats().InUse, 0)
 		time.Sleep(200 * time.Second)
 		synctest.Wait()
 		expect(t, "idle after all", p.Stats().Idle, 0)
 		fill(t, p, 1)
-		expect(t, "opened", n.dials, 4)
+		expect(t, "opened", n.of(&n.dials), 4)
 	})
 }
 
@@ -96,9 +96,9 @@ func TestAgeZero_ClosesAfterEachLease(t *testing.T) {
 		for range 3 {
 			fill(t, p, 1)
 			expect(t, "open", p.Stats().Open, 0)
-			expect(t, "live", n.live, 0)
+			expect(t, "live", n.of(&n.live), 0)
 		}
-		expect(t, "opened", n.dials, 3)
+		expect(t, "opened", n.of(&n.dials), 3)
 	})
 }
 
@@ -113,10 +113,10 @@ func TestAgeZero_BriefLeasesOfAScopeShareAConnectionUntilItEnds(t *testing.T) {
 			expect(t, "idle", p.Stats().Idle, 1)
 			time.Sleep(time.Second - time.Nanosecond)
 		}
-		expect(t, "opened", n.dials, 1)
+		expect(t, "opened", n.of(&n.dials), 1)
 		p.EndOwner(stream)
 		expect(t, "open after the end of the scope", p.Stats().Open, 0)
-		expect(t, "live", n.live, 0)
+		expect(t, "live", n.of(&n.live), 0)
 	})
 }
 
@@ -131,7 +131,7 @@ func TestAgeZero_AConnectionIdlesNoLongerThanASecond(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		expect(t, "idle after a second", p.Stats().Idle, 0)
-		expect(t, "live", n.live, 0)
+		expect(t, "live", n.of(&n.live), 0)
 	})
 }
 
@@ -149,7 +149,7 @@ func TestAgeZero_ABorrowedConnectionEndsWithTheScopeThatOpenedIt(t *testing.T) {
 			t.Errorf("the borrower's statement: %v", err)
 		}
 		giveBack(l)
-		expect(t, "opened", n.dials, 1)
+		expect(t, "opened", n.of(&n.dials), 1)
 		expect(t, "open", p.Stats().Open, 0)
 	})
 }
@@ -163,6 +163,6 @@ func TestAgeZero_ALeaseOfAWholeRequestTakesNobodysConnection(t *testing.T) {
 		if err := use(p, "anything"); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "opened", n.dials, 2)
+		expect(t, "opened", n.of(&n.dials), 2)
 	})
 }

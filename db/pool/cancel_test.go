@@ -30,7 +30,7 @@ func TestCancel_StopsTheStatementOnTheWire(t *testing.T) {
 		expectTook(t, "it", began, 0)
 		expectError(t, "the statement", err, context.Canceled)
 		expectError(t, "the driver's error beside it", err, errCanceled)
-		expect(t, "requests", n.cancels, 1)
+		expect(t, "requests", n.of(&n.cancels), 1)
 		if err := run(l, "anything"); err != nil {
 			t.Errorf("the next statement: %v", err)
 		}
@@ -55,7 +55,7 @@ func TestCancel_IsRepeatedUntilTheServerTakesNote(t *testing.T) {
 		stop()
 		expectError(t, "the statement", <-ended, context.Canceled)
 		expectTook(t, "it", began, (50+100+200)*time.Millisecond)
-		expect(t, "requests", n.cancels, 4)
+		expect(t, "requests", n.of(&n.cancels), 4)
 		giveBack(l)
 		expect(t, "idle", p.Stats().Idle, 1)
 	})
@@ -74,7 +74,7 @@ func TestCancel_OfAServerThatNeverAnswersTakesTwoSecondsAtMost(t *testing.T) {
 				stop()
 				expectError(t, "the statement", <-ended, context.Canceled)
 				expectTook(t, "it", began, row.took)
-				expect(t, "cut", n.killed, 1)
+				expect(t, "cut", n.of(&n.killed), 1)
 				giveBack(l)
 				expect(t, "open", p.Stats().Open, 0)
 			})

@@ -46,7 +46,7 @@ func TestClose_WithEverythingInFlight(t *testing.T) {
 			t.Errorf("Close took %s", took)
 		}
 		expect(t, "open", p.Stats().Open, 0)
-		expect(t, "live", n.live, 0)
+		expect(t, "live", n.of(&n.live), 0)
 		expect(t, "in use", p.Stats().InUse, 0)
 		for range 10 {
 			expectError(t, "one who waited", <-ended, pool.ErrClosed)
@@ -68,7 +68,7 @@ func TestClose_WaitsForHoldersThatGiveBackInTime(t *testing.T) {
 					t.Error(err)
 				}
 				expectTook(t, "Close", began, time.Second)
-				expect(t, "live", n.live, 0)
+				expect(t, "live", n.of(&n.live), 0)
 			})
 		}
 		synctest.Wait()
@@ -104,7 +104,7 @@ func TestClose_ClosesTheOnlyConnectionOfADatabaseInMemory(t *testing.T) {
 			fill(t, p, 1)
 			time.Sleep(time.Hour)
 		}
-		expect(t, "opened", n.dials, 1)
+		expect(t, "opened", n.of(&n.dials), 1)
 	})
 }
 

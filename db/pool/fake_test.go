@@ -58,6 +58,12 @@ func (n *network) count(f func()) {
 	f()
 }
 
+// of reads one of the counts.
+func (n *network) of(count *int) (value int) {
+	n.count(func() { value = *count })
+	return value
+}
+
 func (n *network) Connect(ctx context.Context) (driver.Conn, error) {
 	var number int
 	n.count(func() {
@@ -266,7 +272,7 @@ func bubble(t *testing.T, n *network, change func(*pool.Config), test func(t *te
 			t.Error(err)
 		}
 		expect(t, "open after Close", p.Stats().Open, 0)
-		expect(t, "live after Close", n.live, 0)
+		expect(t, "live after Close", n.of(&n.live), 0)
 		expect(t, "in use after Close", p.Stats().InUse, 0)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,7 +49,7 @@ func TestGrowth_StopsWhenNobodyWaits(t *testing.T) {
 		giveBack(first) // the second one gets it, and the new one is for nobody
 		giveBack(<-second)
 		time.Sleep(time.Minute)
-		expect(t, "opened", n.dials, 2)
+		expect(t, "opened", n.of(&n.dials), 2)
 		expect(t, "idle", p.Stats().Idle, 2)
 	})
 }
@@ -94,8 +95,8 @@ func TestGrowth_MaxIsNeverExceeded(t *testing.T) {
 					})
 				}
 				all.Wait()
-				if n.most > 4 {
-					t.Errorf("%d connections at once, want at most 4", n.most)
+				if n.of(&n.most) > 4 {
+					t.Errorf("%d connections at once, want at most 4", n.of(&n.most))
 				}
 				expect(t, "in use", p.Stats().InUse, 0)
 			})
@@ -122,13 +123,13 @@ func TestGrowth_AServerThatRefusesIsTriedADozenTimes(t *testing.T) {
 				}
 				all.Wait()
 				expectTook(t, "all together", began, 5*time.Second)
-				if n.dials > 12+4 { // those that were under way when the first failed
-					t.Errorf("%d attempts in 5s, want a dozen", n.dials)
+				if n.of(&n.dials) > 12+4 { // those that were under way when the first failed
+					t.Errorf("%d attempts in 5s, want a dozen", n.of(&n.dials))
 				}
-				before := n.dials
+				before := n.of(&n.dials)
 				time.Sleep(time.Second)
 				expect(t, "connecting when nobody waits", p.Stats().Connecting, 0)
-				expect(t, "attempts when nobody waits", n.dials, before)
+				expect(t, "attempts when nobody waits", n.of(&n.dials), before)
 			})
 		})
 	}
@@ -137,9 +138,9 @@ func TestGrowth_AServerThatRefusesIsTriedADozenTimes(t *testing.T) {
 func TestGrowth_AServerThatComesBackServesThoseWhoWait(t *testing.T) {
 	for name, age := range map[string]time.Duration{"age zero": 0, "kept": pool.Forever} {
 		t.Run(name, func(t *testing.T) {
-			up := false
+			var up atomic.Bool
 			n := &network{dial: func(int) error {
-				if up {
+				if up.Load() {
 					return nil
 				}
 				return errors.New("connection refused")
@@ -154,7 +155,7 @@ func TestGrowth_AServerThatComesBackServesThoseWhoWait(t *testing.T) {
 					})
 				}
 				time.Sleep(2 * time.Second)
-				n.count(func() { up = true })
+				up.Store(true)
 				all.Wait()
 				expect(t, "refused", p.Stats().Refused, 0)
 			})

@@ -24,7 +24,7 @@ func TestHealth_PingsOncePerLeaseAndNeverAFreshConnection(t *testing.T) {
 			}
 			giveBack(l)
 		}
-		expect(t, "pings", n.pings, 3)
+		expect(t, "pings", n.of(&n.pings), 3)
 		expect(t, "counted", p.Stats().Pings, 3)
 	})
 }
@@ -36,7 +36,7 @@ func TestHealth_WithoutChecksNothingIsSent(t *testing.T) {
 			fill(t, p, 1)
 			time.Sleep(time.Hour)
 		}
-		expect(t, "pings", n.pings, 0)
+		expect(t, "pings", n.of(&n.pings), 0)
 	})
 }
 
@@ -50,18 +50,18 @@ func TestHealth_BriefLeasesOfAScopePingOnceAndAfterASecond(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		expect(t, "pings within a second", n.pings, 1)
+		expect(t, "pings within a second", n.of(&n.pings), 1)
 		time.Sleep(time.Second)
 		for range 10 {
 			if err := use(p, "anything", of(stream), brief); err != nil {
 				t.Fatal(err)
 			}
 		}
-		expect(t, "pings after it", n.pings, 2)
+		expect(t, "pings after it", n.of(&n.pings), 2)
 		if err := use(p, "anything", of(&owner{"another"}), brief); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "pings for another scope", n.pings, 3)
+		expect(t, "pings for another scope", n.of(&n.pings), 3)
 	})
 }
 
@@ -81,8 +81,8 @@ func TestHealth_AConnectionThatNobodyHasUsedIsCheckedAfterASecond(t *testing.T) 
 				if err := use(p, "anything", brief); err != nil {
 					t.Error(err)
 				}
-				if want := min(1, int(wait)); n.pings != want {
-					t.Errorf("%d pings after %s, want %d", n.pings, wait, want)
+				if want := min(1, int(wait)); n.of(&n.pings) != want {
+					t.Errorf("%d pings after %s, want %d", n.of(&n.pings), wait, want)
 				}
 			})
 		})
@@ -93,13 +93,13 @@ func TestHealth_ADoubtfulErrorIsPingedAtGiveBackAndThatCounts(t *testing.T) {
 	n := &network{}
 	bubble(t, n, checked, func(t *testing.T, p *pool.Pool) {
 		expectError(t, "the statement", use(p, "doubtful"), errDoubtful)
-		expect(t, "pings at give-back", n.pings, 1)
+		expect(t, "pings at give-back", n.of(&n.pings), 1)
 		if err := use(p, "anything"); err != nil {
 			t.Error(err)
 		}
-		expect(t, "pings for the next lease", n.pings, 1)
+		expect(t, "pings for the next lease", n.of(&n.pings), 1)
 		expectError(t, "the statement", use(p, "fail"), errFailed)
-		expect(t, "pings after one more lease with a harmless error", n.pings, 2)
+		expect(t, "pings after one more lease with a harmless error", n.of(&n.pings), 2)
 	})
 }
 
@@ -124,7 +124,7 @@ func TestHealth_AFailedPingCostsItsDeadlineAndTheNextConnectionServes(t *testing
 		}
 		expectTook(t, "the lease", began, time.Second)
 		expect(t, "found dead", p.Stats().Dead, 1)
-		expect(t, "opened", n.dials, 2)
+		expect(t, "opened", n.of(&n.dials), 2)
 	})
 }
 
@@ -162,7 +162,7 @@ func TestHealth_OneHandedOverAtTheLastMomentIsStillGivenAChance(t *testing.T) {
 		if err := <-second; err != nil {
 			t.Error(err)
 		}
-		expect(t, "opened", n.dials, 1)
+		expect(t, "opened", n.of(&n.dials), 1)
 	})
 }
 
@@ -180,7 +180,7 @@ func TestHealth_WhatThePeekFindsIsDeadWithoutAPing(t *testing.T) {
 			t.Error(err)
 		}
 		expect(t, "found dead", p.Stats().Dead, 3)
-		expect(t, "pings", n.pings, 0)
+		expect(t, "pings", n.of(&n.pings), 0)
 		synctest.Wait()
 		expect(t, "open", p.Stats().Open, 1)
 	})

@@ -92,7 +92,7 @@ func TestQueue_AConnectionHandedToOneWhoGivesUpServesTheNext(t *testing.T) {
 				expect(t, "in use", p.Stats().InUse, 0)
 				expect(t, "waiting", p.Stats().Waiting, 0)
 				if age == pool.Forever {
-					expect(t, "opened", n.dials, 1)
+					expect(t, "opened", n.of(&n.dials), 1)
 				}
 			})
 		})
@@ -124,7 +124,7 @@ func TestQueue_ANewConnectionWhoseTakerGaveUpServesTheNext(t *testing.T) {
 			})
 			all.Wait()
 		}
-		expect(t, "opened for those who were served", n.dials, 500+served)
+		expect(t, "opened for those who were served", n.of(&n.dials), 500+served)
 	})
 }
 
@@ -138,7 +138,7 @@ func TestQueue_AnEndedContextIsToldWithoutAConnection(t *testing.T) {
 		expectError(t, "an acquire", err, why)
 		expectError(t, "an acquire", err, context.Canceled)
 		expectError(t, "an acquire", err, pool.ErrUnavailable)
-		expect(t, "connects", n.dials, 0)
+		expect(t, "connects", n.of(&n.dials), 0)
 	})
 }
 

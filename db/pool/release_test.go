@@ -39,7 +39,7 @@ func TestRelease_RowsThatCloseAtOnceCostNothing(t *testing.T) {
 		}
 		expectError(t, "the rows", rows.Err(), pool.ErrReleased)
 		expect(t, "leaked", p.Stats().Leaked, 1)
-		expect(t, "cancels", n.cancels, 0)
+		expect(t, "cancels", n.of(&n.cancels), 0)
 		expect(t, "idle", p.Stats().Idle, 1)
 	})
 }
@@ -52,7 +52,7 @@ func TestRelease_RowsThatReadOnAreCancelledAfter20Milliseconds(t *testing.T) {
 		began := time.Now()
 		giveBack(l)
 		expectTook(t, "the release", began, 20*time.Millisecond)
-		expect(t, "cancels", n.cancels, 1)
+		expect(t, "cancels", n.of(&n.cancels), 1)
 		expect(t, "idle", p.Stats().Idle, 1)
 	})
 }
@@ -76,7 +76,7 @@ func TestRelease_WhatDoesNotEndIsCutOffAfter250Milliseconds(t *testing.T) {
 				expectTook(t, "the release", began, 250*time.Millisecond)
 				expectError(t, "the statement", <-ended, pool.ErrReleased)
 				expect(t, "quarantined", p.Stats().Quarantined, 1)
-				expect(t, "cut", n.killed, 1)
+				expect(t, "cut", n.of(&n.killed), 1)
 				expect(t, "open: the permit is free", p.Stats().Open, 0)
 				if err := use(p, "anything"); err != nil {
 					t.Error(err)
@@ -119,7 +119,7 @@ func TestRelease_WaitsUntilTheCancelOfItsStatementIsThrough(t *testing.T) {
 		giveBack(l)
 		expectTook(t, "the release", began, 100*time.Millisecond)
 		expectError(t, "the statement", <-ended, pool.ErrReleased)
-		expect(t, "checks", n.pings, 1)
+		expect(t, "checks", n.of(&n.pings), 1)
 		expect(t, "idle", p.Stats().Idle, 1)
 	})
 }
@@ -131,7 +131,6 @@ func TestRelease_AConnectionLostMeanwhileServesNobodyElse(t *testing.T) {
 		for range 200 {
 			l := acquire(t, p)
 			ended := make(chan error)
-			n.count(func() { n.peek = nil })
 			go func() { ended <- run(l, "sleep 1ms") }()
 			time.Sleep(time.Millisecond)
 			giveBack(l)
@@ -193,7 +192,7 @@ func TestRelease_ResetsADirtySessionAndSetsItUpAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		expect(t, "resets", n.resets, 1)
+		expect(t, "resets", n.of(&n.resets), 1)
 		expect(t, "set-ups", setups, 2)
 		expect(t, "sent", strings.Join(n.sent, ", "), "prepare the session, anything, set something, prepare the session, anything")
 		expect(t, "leases", p.Stats().Leases, 3)
@@ -215,7 +214,7 @@ func TestRelease_ASessionThatCannotBeSetUpAgainIsClosed(t *testing.T) {
 		expect(t, "open", p.Stats().Open, 0)
 		_, err := tryAcquire(context.Background(), p)
 		expectError(t, "the next acquire", err, errFailed)
-		expect(t, "live", n.live, 0)
+		expect(t, "live", n.of(&n.live), 0)
 	})
 }
 

@@ -1,0 +1,96 @@
+package db_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/dbtest"
+)
+
+// withOption returns settings of one kept connection with an option of the server.
+func withOption(t *testing.T, key, value string) db.Settings {
+	t.Helper()
+	settings := onlyOne(dbtest.Database(t, dbtest.Postgres))
+	settings.Options[key] = value
+	return settings
+}
+
+// F14 of the fault list.
+func TestServerTimeouts_AStatementThatTakesTooLongKeepsItsConnection(t *testing.T) {
+	t.Parallel()
+	conns := dbtest.Open(t, withOption(t, "statement_timeout", "50"))
+	first := backend(t, conns)
+	err := try(t.Context(), conns, func(ctx context.Context, conn *db.Conn) error { return exec(ctx, conn, "SELECT pg_sleep(30)") })
+	if err == nil {
+		t.Fatal("no error")
+	}
+	expectText(t, "the error", err.Error(), "57014", "statement timeout")
+	expect(t, "backend", backend(t, conns), first)
+}
+
+// F15 of the fault list.
+func TestServerTimeouts_ATransactionThatIdlesTooLongCostsOnlyItsScope(t *testing.T) {
+	t.Parallel()
+	settings := withOption(t, "idle_in_transaction_session_timeout", "50")
+	conns := dbtest.Open(t, settings)
+	err := try(t.Context(), conns, func(ctx context.Context, conn *db.Conn) error {
+		return conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			if err := exec(ctx, tx, "SELECT 1"); err != nil {
+				return err
+			}
+			await(t, "ended by the server", func() bool { return len(dbtest.Backends(t, settings)) == 0 })
+			return exec(ctx, tx, "SELECT 2")
+		})
+	})
+	expectError(t, "the scope", err, db.ErrConnectionLost)
+	scope(t, conns, func(ctx context.Context, conn *db.Conn) error { return exec(ctx, conn, "SELECT 1") })
+}
+
+// F08 of the fault list.
+func TestServerTimeouts_ASessionThatIdledTooLongFailsNobody(t *testing.T) {
+	t.Parallel()
+	for name, checks := range map[string]bool{"with health checks": true, "with the peek alone": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := withOption(t, "idle_session_timeout", "50")
+			settings.ConnHealthChecks = checks
+			conns := dbtest.Open(t, settings)
+			for range 4 {
+				scope(t, conns, func(ctx context.Context, conn *db.Conn) error { return exec(ctx, conn, "SELECT 1") })
+				<-time.After(60 * time.Millisecond) // the server's age
+			}
+			if s := stats(conns); s.Dead == 0 {
+				t.Error("the server has ended nothing")
+			}
+		})
+	}
+}
+
+// F11 of the fault list.
+func TestServerTimeouts_ASessionKilledInATransactionLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	settings := onlyOne(dbtest.Database(t, dbtest.Postgres))
+	conns := dbtest.Open(t, settings)
+	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+		return exec(ctx, conn, "CREATE TABLE half (id integer)")
+	})
+	err := try(t.Context(), conns, func(ctx context.Context, conn *db.Conn) error {
+		return conn.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
+			if err := exec(ctx, tx, "INSERT INTO half VALUES (1)"); err != nil {
+				return err
+			}
+			dbtest.Kill(t, settings)
+			return nil // and it does not notice
+		})
+	})
+	expectError(t, "the commit", err, db.ErrConnectionLost)
+	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+		n, err := one[int](ctx, conn, "SELECT count(*) FROM half")
+		expect(t, "rows", n, 0)
+		return err
+	})
+}
