@@ -78,8 +78,8 @@ func (c *Conn) begin(ctx, life context.Context, l *pool.Lease, place pool.Place,
 
 // RunInTx runs fn in a transaction: committed when fn returns nil, and rolled back
 // when it fails or panics, or when ctx ends before fn has returned; its error is
-// the cause of that. Once fn has returned nil the commit is sent, whether or not somebody
-// still waits for it.
+// the cause of that. Once fn has returned nil the commit is sent, whether or not
+// somebody still waits for it.
 func (c *Conn) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(ctx context.Context, tx bun.Tx) error) error {
 	place := pool.Here(1)
 	l, err := c.hold(ctx, place)

@@ -24,7 +24,11 @@ func (s *Server) URL(database string) string {
 // Env is the entry for the environment of a process that shall use this server:
 //
 //	cmd.Env = append(os.Environ(), srv.Env())
-func (s *Server) Env() string { return EnvKey + "=" + s.URL("postgres") }
+//
+// It is a URL whose fragment is the folder of the unix socket.
+func (s *Server) Env() string {
+	return EnvKey + "=" + s.URL("postgres") + "#" + (&url.URL{Path: s.SocketDir}).EscapedPath()
+}
 
 // FromEnv returns the server that another process has handed on, and false when
 // there is none. Stopping that server does nothing, and it has no log.
@@ -43,5 +47,5 @@ func FromEnv() (srv *Server, found bool, err error) {
 		return nil, false, fmt.Errorf("server: %s=%q is no server to borrow; unset it, or set it to what Server.Env says (postgres://user@host:port)",
 			EnvKey, u.Redacted())
 	}
-	return &Server{Host: u.Hostname(), Port: port, User: u.User.Username()}, true, nil
+	return &Server{Host: u.Hostname(), Port: port, User: u.User.Username(), SocketDir: u.Fragment}, true, nil
 }

@@ -17,8 +17,8 @@ func TestFromEnv_BorrowsTheServerOfAnotherProcess(t *testing.T) {
 	if err != nil || !found {
 		t.Fatalf("found %v, %v", found, err)
 	}
-	if borrowed.Host != srv.Host || borrowed.Port != srv.Port || borrowed.User != srv.User {
-		t.Errorf("got %s@%s:%d", borrowed.User, borrowed.Host, borrowed.Port)
+	if borrowed.Host != srv.Host || borrowed.Port != srv.Port || borrowed.User != srv.User || borrowed.SocketDir != srv.SocketDir {
+		t.Errorf("got %s@%s:%d, socket in %q", borrowed.User, borrowed.Host, borrowed.Port, borrowed.SocketDir)
 	}
 	if err := borrowed.CreateDatabase(t.Context(), "theirs", ""); err != nil {
 		t.Error(err)

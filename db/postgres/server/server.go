@@ -36,7 +36,7 @@ type Server struct {
 	Host      string // "127.0.0.1"
 	Port      int
 	User      string // the superuser, who needs no password
-	SocketDir string // the folder of the unix socket, a second way in; empty on one from FromEnv
+	SocketDir string // the folder of the unix socket, a second way in; on one from FromEnv empty if it was not told
 
 	bin     string
 	folder  *folder // nil: another process owns the server
