@@ -150,10 +150,28 @@ type content interface {
 
 // send sends the head and a body whose length is known.
 func (h *head) send(w http.ResponseWriter, r *Request, body content) error {
+	if err := h.begin(w, body.Len()); err != nil || h.empty(r) {
+		return err
+	}
+	_, err := body.WriteTo(w)
+	return unsent(err)
+}
+
+// sendString is send for a body that is a string.
+func (h *head) sendString(w http.ResponseWriter, r *Request, body string) error {
+	if err := h.begin(w, len(body)); err != nil || h.empty(r) {
+		return err
+	}
+	_, err := io.WriteString(w, body)
+	return unsent(err)
+}
+
+// begin sends the head of a body of so many bytes.
+func (h *head) begin(w http.ResponseWriter, bytes int) error {
 	if err := h.check(); err != nil {
 		return err
 	}
-	length := strconv.Itoa(body.Len())
+	length := strconv.Itoa(bytes)
 	if given := h.get("Content-Length"); given != "" && given != length {
 		return fmt.Errorf("views: %s: header \"Content-Length\" says %s and the body has %s bytes: leave it out, it is counted", h.kind, given, length)
 	}
@@ -164,11 +182,7 @@ func (h *head) send(w http.ResponseWriter, r *Request, body content) error {
 		w.Header().Del("Content-Length")
 	}
 	w.WriteHeader(h.status)
-	if h.empty(r) {
-		return nil
-	}
-	_, err := body.WriteTo(w)
-	return unsent(err)
+	return nil
 }
 
 // render renders a body completely, and only then touches w.

@@ -20,7 +20,7 @@ type Text struct {
 // Respond sends the text.
 func (t Text) Respond(w http.ResponseWriter, r *Request) error {
 	h := head{"Text", status(t.Status, http.StatusOK), t.Header, t.Cookies, "text/plain; charset=utf-8"}
-	return h.send(w, r, strings.NewReader(t.Body))
+	return h.sendString(w, r, t.Body)
 }
 
 // HTML answers with a page that is ready: Body is sent as it is and nothing in it
@@ -36,7 +36,7 @@ type HTML struct {
 // Respond sends the page.
 func (p HTML) Respond(w http.ResponseWriter, r *Request) error {
 	h := head{"HTML", status(p.Status, http.StatusOK), p.Header, p.Cookies, "text/html; charset=utf-8"}
-	return h.send(w, r, strings.NewReader(p.Body))
+	return h.sendString(w, r, p.Body)
 }
 
 // JSON answers with Value as encoding/json writes it. Value is encoded completely
@@ -73,7 +73,7 @@ type NoContent struct {
 // Respond sends the headers.
 func (n NoContent) Respond(w http.ResponseWriter, r *Request) error {
 	h := head{"NoContent", status(n.Status, http.StatusNoContent), n.Header, n.Cookies, ""}
-	return h.send(w, r, strings.NewReader(""))
+	return h.sendString(w, r, "")
 }
 
 // Redirect sends the client elsewhere. The zero Status is 302, as Django's; 301,
@@ -107,7 +107,7 @@ func (d Redirect) Respond(w http.ResponseWriter, r *Request) error {
 		h.header = make(http.Header)
 	}
 	h.header.Set("Location", to)
-	return h.send(w, r, strings.NewReader(""))
+	return h.sendString(w, r, "")
 }
 
 // location returns to as it may stand in a header: what is not ASCII is escaped.

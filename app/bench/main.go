@@ -59,18 +59,24 @@ func run(ctx context.Context, out io.Writer, rounds int, round time.Duration, cl
 	defer rivals.close()
 	fmt.Fprintf(out, "%d rounds of %s, %d clients, %d connections kept\n\n", rounds, round, clients, connections)
 	for _, m := range rivals.matches() {
-		rates, err := m.play(ctx, rounds, round, clients)
+		figures, err := m.play(ctx, rounds, round, clients)
 		if err != nil {
 			return err
 		}
-		report(out, m, rates)
+		report(out, m, figures)
 	}
 	return nil
 }
 
-// play returns, for each stack, its requests per second in each round.
-func (m match) play(ctx context.Context, rounds int, round time.Duration, clients int) ([][]float64, error) {
-	urls := make([]string, len(m.stacks))
+// figure is what one round of a stack gave.
+type figure struct {
+	rate float64 // answers per second
+	cpu  float64 // microseconds of this process for one answer, those of its client included
+}
+
+// play returns, for each stack, its figure in each round.
+func (m match) play(ctx context.Context, rounds int, round time.Duration, clients int) ([][]figure, error) {
+	addresses := make([]string, len(m.stacks))
 	for i, s := range m.stacks {
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
@@ -79,86 +85,73 @@ func (m match) play(ctx context.Context, rounds int, round time.Duration, client
 		server := &http.Server{Handler: s.handler, ReadHeaderTimeout: time.Second}
 		go server.Serve(l) //nolint:errcheck // it ends with Close
 		defer server.Close()
-		urls[i] = "http://" + l.Addr().String() + m.path
+		addresses[i] = l.Addr().String()
 	}
-	rates := make([][]float64, len(m.stacks))
+	figures := make([][]figure, len(m.stacks))
 	for n := -1; n < rounds; n++ { // the first round warms up
 		for k := range m.stacks {
 			i := (k + n + 1) % len(m.stacks)
-			rate, err := ask(ctx, urls[i], round, clients)
+			before := processorTime()
+			count, rate, err := ask(ctx, addresses[i], m.path, round, clients)
 			if err != nil {
 				return nil, fmt.Errorf("%s, %s: %w", m.name, m.stacks[i].name, err)
 			}
 			if n >= 0 {
-				rates[i] = append(rates[i], rate)
+				spent := processorTime() - before
+				figures[i] = append(figures[i], figure{rate, float64(spent.Nanoseconds()) / 1000 / float64(count)})
 			}
 		}
 	}
-	return rates, nil
+	return figures, nil
 }
 
-// ask has so many clients ask for so long, and returns answers per second.
-func ask(ctx context.Context, url string, d time.Duration, clients int) (float64, error) {
+// ask has so many clients ask for so long, and returns how many answers came, in
+// all and per second.
+func ask(ctx context.Context, address, path string, d time.Duration, clients int) (total int, rate float64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	transport := &http.Transport{MaxIdleConnsPerHost: clients}
-	defer transport.CloseIdleConnections()
-	client := &http.Client{Transport: transport}
 	var wg sync.WaitGroup
 	counts, errs := make([]int, clients), make([]error, clients)
 	began := time.Now()
 	for c := range clients {
-		wg.Go(func() {
-			for ctx.Err() == nil {
-				if err := get(client, url); err != nil {
-					errs[c] = err
-					return
-				}
-				counts[c]++
-			}
-		})
+		wg.Go(func() { counts[c], errs[c] = askAgain(ctx, address, path) })
 	}
 	wg.Wait()
 	took := time.Since(began)
-	total := 0
-	for c := range clients {
-		if errs[c] != nil {
-			return 0, errs[c]
-		}
-		total += counts[c]
+	for _, count := range counts {
+		total += count
 	}
-	return float64(total) / took.Seconds(), nil
+	return total, float64(total) / took.Seconds(), errors.Join(errs...)
 }
 
-func get(client *http.Client, url string) error {
-	resp, err := client.Get(url) //nolint:noctx // bounded by the round
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK || string(body) != "1" {
-		return fmt.Errorf("%s: %s %q", url, resp.Status, body)
-	}
-	return nil
-}
-
-func report(out io.Writer, m match, rates [][]float64) {
-	fmt.Fprintf(out, "%s\n", m.name)
+func report(out io.Writer, m match, figures [][]figure) {
+	rate := func(f figure) float64 { return f.rate }
+	cpu := func(f figure) float64 { return f.cpu }
+	fmt.Fprintf(out, "%-38s %14s %18s\n", m.name, "requests/s", "processor time")
 	for i, s := range m.stacks {
-		fmt.Fprintf(out, "  %-24s %8.0f requests/s (median)\n", s.name, median(rates[i]))
+		fmt.Fprintf(out, "  %-36s %14.0f %15.1f us\n", s.name, median(each(figures[i], rate)), median(each(figures[i], cpu)))
 	}
 	for i, s := range m.stacks[1:] {
-		ratios := make([]float64, len(rates[0]))
-		for n := range ratios {
-			ratios[n] = rates[0][n] / rates[i+1][n]
-		}
-		fmt.Fprintf(out, "  quintet / %-18s %.2f (%.2f to %.2f)\n", s.name, median(ratios), slices.Min(ratios), slices.Max(ratios))
+		fmt.Fprintf(out, "  quintet / %-26s %s %s\n", s.name, ratio(figures[0], figures[i+1], rate), ratio(figures[0], figures[i+1], cpu))
 	}
 	fmt.Fprintln(out)
+}
+
+// ratio is the median of the rounds' ratios, with their spread.
+func ratio(ours, theirs []figure, of func(figure) float64) string {
+	ratios := make([]float64, len(ours))
+	for n := range ratios {
+		ratios[n] = of(ours[n]) / of(theirs[n])
+	}
+	return fmt.Sprintf("%.2f (%.2f-%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
+}
+
+func each(figures []figure, of func(figure) float64) []float64 {
+	values := make([]float64, len(figures))
+	for i, f := range figures {
+		values[i] = of(f)
+	}
+	return values
 }
 
 func median(v []float64) float64 {

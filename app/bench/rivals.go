@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect/pgdialect"
 
@@ -30,13 +31,14 @@ type rivals struct {
 	bun  *bun.DB
 	pool *pgxpool.Pool
 	echo *echo.Echo
+	like *echo.Echo // echo with the middleware that does what a site does by default
 	mux  *http.ServeMux
 }
 
 const query = "SELECT 1 AS n"
 
 func newRivals(ctx context.Context, srv *server.Server) (*rivals, error) {
-	r := &rivals{echo: echo.New(), mux: http.NewServeMux()}
+	r := &rivals{echo: echo.New(), like: echo.New(), mux: http.NewServeMux()}
 	var err error
 	if r.site, err = newSite(srv); err != nil {
 		return nil, err
@@ -85,14 +87,17 @@ func (r *rivals) addBun(dsn string) error {
 	sqldb.SetMaxOpenConns(connections)
 	sqldb.SetMaxIdleConns(connections)
 	r.bun = bun.NewDB(sqldb, pgdialect.New())
-	r.echo.GET("/empty", func(c echo.Context) error { return c.String(http.StatusOK, "1") })
-	r.echo.GET("/query", func(c echo.Context) error {
-		var n int
-		if err := r.bun.NewRaw(query).Scan(c.Request().Context(), &n); err != nil {
-			return err
-		}
-		return c.String(http.StatusOK, strconv.Itoa(n))
-	})
+	r.like.Use(middleware.Recover(), middleware.RequestID(), middleware.Secure(), middleware.BodyLimit("2M"))
+	for _, e := range []*echo.Echo{r.echo, r.like} {
+		e.GET("/empty", func(c echo.Context) error { return c.String(http.StatusOK, "1") })
+		e.GET("/query", func(c echo.Context) error {
+			var n int
+			if err := r.bun.NewRaw(query).Scan(c.Request().Context(), &n); err != nil {
+				return err
+			}
+			return c.String(http.StatusOK, strconv.Itoa(n))
+		})
+	}
 	return nil
 }
 
@@ -125,7 +130,7 @@ func reply(w http.ResponseWriter, text string) {
 
 func (r *rivals) matches() []match {
 	stacks := func(bunName, poolName string) []stack {
-		return []stack{{"quintet", r.site}, {bunName, r.echo}, {poolName, r.mux}}
+		return []stack{{"quintet", r.site}, {bunName, r.echo}, {bunName + " + middleware", r.like}, {poolName, r.mux}}
 	}
 	return []match{
 		{"an empty request", "/empty", stacks("echo", "net/http")},

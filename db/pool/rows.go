@@ -18,8 +18,10 @@ type rows struct {
 	err    error // why they were closed
 }
 
+// newRows returns the rows of st, which has room for them: it has no others.
 func newRows(st *Statement, inner driver.Rows) *rows {
-	return &rows{inner: inner, st: st, openedAt: time.Now()}
+	st.rows = rows{inner: inner, st: st, openedAt: time.Now()}
+	return &st.rows
 }
 
 func (r *rows) Columns() []string { return described(r, r.inner.Columns) }

@@ -17,6 +17,7 @@ type Statement struct {
 	started         time.Time
 	goroutine       uint64 // when debugging
 
+	rows     rows // when it returns some
 	begun    bool
 	finished atomic.Bool
 	ender    Ender
