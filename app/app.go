@@ -38,8 +38,13 @@ type App struct {
 	// make a site too, migrate among them: a query here meets an empty database
 	// sooner or later.
 	Ready func(*Site) error
-	// Checks look for mistakes that are none of the settings'; see [Site.Check].
+	// Checks look for mistakes that [New] cannot see; see [Site.Check].
 	Checks []Check
+	// DeployChecks look for what is fine in development and wrong in production:
+	// "manage check --deploy" runs them.
+	DeployChecks []Check
+	// DatabaseChecks ask the databases that "manage check --database" names.
+	DatabaseChecks []DatabaseCheck
 	// Commands are added to those of package manage/commands.
 	Commands []Command
 }
@@ -50,17 +55,6 @@ type Command struct {
 	Name  string // "close-polls"
 	Short string // one line, for the help
 	Run   func(ctx context.Context, site *Site, args []string) error
-}
-
-// Check looks for mistakes in a site that has been made. Django's system check.
-type Check func(*Site) []Problem
-
-// Problem is something that a [Check] has found.
-type Problem struct {
-	ID      string     // "polls.W001"; an ID is looked up, so it never changes its meaning
-	Level   slog.Level // slog.LevelWarn, slog.LevelError
-	Message string     // what is wrong
-	Hint    string     // what to do now
 }
 
 // Options are what a site is made of: what Django's settings module says about

@@ -34,8 +34,12 @@ var (
 	}
 	_           = app.Command{Name: "", Short: "", Run: func(context.Context, *app.Site, []string) error { return nil }}
 	_ app.Check = func(*app.Site) []app.Problem {
-		return []app.Problem{{ID: "", Level: slog.LevelWarn, Message: "", Hint: ""}}
+		return []app.Problem{{ID: "", Level: slog.LevelWarn, Object: "", Message: "", Hint: "", Silenced: false}}
 	}
+	_ app.DatabaseCheck                                                = func(context.Context, *app.Site, string) []app.Problem { return nil }
+	_ func(*app.Site) []app.Problem                                    = (*app.Site).Check
+	_ func(*app.Site, context.Context, app.CheckOptions) []app.Problem = (*app.Site).CheckWith
+	_ slog.Level                                                       = app.LevelCritical
 
 	_ = app.Options{
 		Engines: []db.Engine{}, Apps: []app.App{}, Routes: func(*app.Site) {},

@@ -66,6 +66,13 @@
 // A client that leaves is no failure: the error is in RequestFinished, an
 // [views.ErrClientGone] or the context's, and nothing is sent any more.
 //
+// # Checks
+//
+// [Site.Check] looks for mistakes that [New] cannot see or must allow: settings that
+// contradict each other, models that bun cannot map, templates that name no route.
+// Apps add their own, [App.Checks]. [Site.CheckWith] chooses, and asks databases.
+// CHECKS.md lists what the framework finds; "manage check" shows it.
+//
 // # Static files
 //
 // In DEBUG the site serves [Options.Static] and the Static of its apps below

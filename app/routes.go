@@ -3,6 +3,9 @@ package app
 import (
 	"fmt"
 	"net/http"
+	"path"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -20,6 +23,7 @@ type Group struct{ routes }
 type routes struct {
 	site    *Site
 	prefix  string
+	app     string // that includes its routes here
 	options []RouteOption
 }
 
@@ -49,6 +53,9 @@ type Route struct {
 	Pattern string // "/polls/{id}"
 	Name    string // "" when it has none
 	Place   string // file:line where it was registered
+	View    string // "polls.List": the function that answers
+	Source  string // file:line of that function; of the registration where it has none of its own
+	App     string // that registered it; "" when the site did
 }
 
 // route is a Route and what answers it.
@@ -107,7 +114,7 @@ func (rs *routes) Any(pattern string, view views.View, options ...RouteOption) {
 // Group returns the routes below a prefix, with options for all of them.
 func (rs *routes) Group(prefix string, options ...RouteOption) *Group {
 	return &Group{routes{
-		site: rs.site, prefix: rs.prefix + strings.TrimRight(prefix, "/"),
+		site: rs.site, prefix: rs.prefix + strings.TrimRight(prefix, "/"), app: rs.app,
 		options: slices.Concat(rs.options, options),
 	}}
 }
@@ -118,13 +125,15 @@ func (rs *routes) Include(prefix string, a App) {
 	rs.site.mustBeWiring("Include(%q, App %q)", prefix, a.Name)
 	rs.site.join(a)
 	if a.Routes != nil {
-		a.Routes(rs.Group(prefix))
+		g := rs.Group(prefix)
+		g.app = a.Name
+		a.Routes(g)
 	}
 }
 
 func (rs *routes) add(method, path string, view views.View, options []RouteOption) {
 	s := rs.site
-	r := &route{Route: Route{Method: method, Pattern: rs.prefix + path}, original: view}
+	r := &route{Route: Route{Method: method, Pattern: rs.prefix + path, App: rs.app}, original: view}
 	r.text = strings.TrimSpace(method + " " + r.Pattern)
 	s.mustBeWiring("route %q", r.text)
 	at := pool.Here(2)
@@ -144,10 +153,23 @@ func (rs *routes) add(method, path string, view views.View, options []RouteOptio
 		s.wrong(r.what(), r.Place, "has no view", "")
 		return
 	}
+	r.View, r.Source = describeView(view, r.Place)
 	if !r.wrapView(s) || !s.register(r) {
 		return
 	}
 	s.router.add(r)
+}
+
+// describeView names the function of a view and its place. A method that is used as
+// a value is called by a function without source: it gets the place otherwise.
+func describeView(view views.View, otherwise string) (name, place string) {
+	f := runtime.FuncForPC(reflect.ValueOf(view).Pointer())
+	name = strings.TrimSuffix(path.Base(f.Name()), "-fm")
+	file, line := f.FileLine(f.Entry())
+	if !strings.HasSuffix(file, ".go") {
+		return name, otherwise
+	}
+	return name, fmt.Sprintf("%s/%s:%d", path.Base(path.Dir(file)), path.Base(file), line)
 }
 
 func (r *route) what() string { return fmt.Sprintf("route %q", r.text) }

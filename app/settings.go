@@ -75,6 +75,13 @@ type Settings struct {
 	// answered with 503. 0 is no limit.
 	MaxStreams int
 
+	// Processes (PROCESSES) is how many processes serve the site beside each other.
+	// It starts none: checks multiply MAX_CONNECTIONS by it. 0 is 1.
+	Processes int
+	// SilencedSystemChecks (SILENCED_SYSTEM_CHECKS) are the IDs of problems that are
+	// known and accepted: [Site.Check] marks them, and they are not shown.
+	SilencedSystemChecks []string
+
 	// ShutdownTimeout (SHUTDOWN_TIMEOUT) is how long requests and streams may
 	// take to finish when the site stops. 0 is 10s.
 	ShutdownTimeout time.Duration
@@ -108,6 +115,7 @@ const (
 	defaultReadHeaderTimeout  = 10 * time.Second
 	defaultIdleTimeout        = 120 * time.Second
 	defaultStreamWriteTimeout = 30 * time.Second
+	defaultProcesses          = 1
 	defaultShutdownTimeout    = 10 * time.Second
 	defaultCleanupTimeout     = 5 * time.Second
 	defaultReferrerPolicy     = "same-origin"
@@ -130,6 +138,7 @@ func (s Settings) WithDefaults() Settings {
 	s.ReadHeaderTimeout = cmp.Or(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	s.IdleTimeout = cmp.Or(s.IdleTimeout, defaultIdleTimeout)
 	s.StreamWriteTimeout = cmp.Or(s.StreamWriteTimeout, defaultStreamWriteTimeout)
+	s.Processes = cmp.Or(s.Processes, defaultProcesses)
 	s.ShutdownTimeout = cmp.Or(s.ShutdownTimeout, defaultShutdownTimeout)
 	s.CleanupTimeout = cmp.Or(s.CleanupTimeout, defaultCleanupTimeout)
 	s.SecureReferrerPolicy = cmp.Or(s.SecureReferrerPolicy, defaultReferrerPolicy)

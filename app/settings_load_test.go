@@ -74,6 +74,8 @@ func TestLoad_EveryKey(t *testing.T) {
 	equal(t, "IDLE_TIMEOUT", s.IdleTimeout, time.Minute)
 	equal(t, "STREAM_WRITE_TIMEOUT", s.StreamWriteTimeout, 1500*time.Millisecond)
 	equal(t, "MAX_STREAMS", s.MaxStreams, 100)
+	equal(t, "PROCESSES", s.Processes, 4)
+	equal(t, "SILENCED_SYSTEM_CHECKS", s.SilencedSystemChecks, []string{"security.W004", "polls.W001"})
 	equal(t, "SHUTDOWN_TIMEOUT", s.ShutdownTimeout, 20*time.Second)
 	equal(t, "CLEANUP_TIMEOUT", s.CleanupTimeout, 500*time.Millisecond)
 	equal(t, "LOG_LEVEL", s.LogLevel, slog.LevelDebug)

@@ -70,6 +70,9 @@ func (s Settings) validateNumbers(bad complaint) {
 			bad(n.key, strconv.Itoa(n.value), "is negative", "use 0 for none")
 		}
 	}
+	if s.Processes < 0 {
+		bad("PROCESSES", strconv.Itoa(s.Processes), "is negative", "leave it out for one")
+	}
 	if s.MaxBody < NoLimit {
 		bad("MAX_BODY", strconv.FormatInt(s.MaxBody, 10), "is negative", "use app.NoLimit for no limit")
 	}

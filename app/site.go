@@ -155,14 +155,19 @@ func (s *Site) gatherFiles() {
 	isNil := func(f fs.FS) bool { return f == nil }
 	templates, s.static = slices.DeleteFunc(templates, isNil), slices.DeleteFunc(s.static, isNil)
 	var err error
-	s.templates, err = views.NewTemplates(views.TemplateOptions{
-		FS: templates, Debug: s.settings.Debug,
-		Funcs: template.FuncMap{"url": (*views.Request).Reverse, "static": s.staticURL},
-	})
+	s.templates, err = s.parseTemplates(templates, s.settings.Debug)
 	if err != nil {
 		s.errs = append(s.errs, err)
 	}
 	s.serveStatic()
+}
+
+// parseTemplates reads templates; with debug it leaves each to its first use.
+func (s *Site) parseTemplates(folders []fs.FS, debug bool) (*views.Templates, error) {
+	return views.NewTemplates(views.TemplateOptions{
+		FS: folders, Debug: debug,
+		Funcs: template.FuncMap{"url": (*views.Request).Reverse, "static": s.staticURL},
+	})
 }
 
 func (s *Site) wrapMiddleware() {
@@ -248,18 +253,6 @@ func (s *Site) Apps() []App { return slices.Clone(s.apps) }
 // a scope is open, [db.Connections.Run]. While [App.Ready] runs it is in a scope
 // of that app.
 func (s *Site) Context() context.Context { return *s.context.Load() }
-
-// Check runs the checks of all apps and returns what they found, in their order.
-// Django's system check framework.
-func (s *Site) Check() []Problem {
-	var problems []Problem
-	for _, a := range s.apps {
-		for _, check := range a.Checks {
-			problems = append(problems, check(s)...)
-		}
-	}
-	return problems
-}
 
 func (s *Site) wrong(what, at, problem, hint string) {
 	s.errs = append(s.errs, &WiringError{What: what, At: at, Problem: problem, Hint: hint})

@@ -82,6 +82,16 @@ func New(db *sql.DB, dialect string, sources []Source, opts Options) (*Migrator,
 	return m, nil
 }
 
+// Validate reads and checks the files of one app as [New] does, and returns the
+// mistakes in them. It needs no database.
+func Validate(dialect string, source Source) error {
+	if dialect != postgres && dialect != sqlite {
+		return fmt.Errorf("migrate: dialect %q is unknown; say %s or %s", dialect, postgres, sqlite)
+	}
+	_, err := source.read(dialect)
+	return err
+}
+
 // Event is one migration on its way, for a line of progress: it is sent when the
 // migration begins and, with Done, when it has ended. On SQLite, where others may
 // change the history in between, a migration can begin a second time after those
