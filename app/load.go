@@ -49,6 +49,17 @@ func Load(paths ...string) (Settings, error) {
 	return load(dir, os.Environ(), paths)
 }
 
+// LoadFile is [Load] of one file, whatever QUINTET_SETTINGS names: what the settings
+// would be with it.
+func LoadFile(path string) (Settings, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return Settings{}, fmt.Errorf("app: settings: %w", err)
+	}
+	isOverride := func(entry string) bool { return strings.HasPrefix(entry, envSettings+"=") }
+	return load(dir, slices.DeleteFunc(os.Environ(), isOverride), []string{path})
+}
+
 // load is Load in a given folder and environment.
 func load(dir string, environ, paths []string) (Settings, error) {
 	env := parseEnviron(environ)

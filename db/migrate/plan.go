@@ -92,12 +92,17 @@ func (a *app) backwards(applied records, last string) ([]step, error) {
 				Hint: "bring the file back to take the migration back"}
 		}
 		if !m.script.reversible {
-			return nil, &Error{App: a.name, Name: name, File: m.file, Err: fmt.Errorf("%w: it has no Down section", ErrIrreversible),
-				Hint: "write a line -- +goose Down and what takes the change back; with nothing below it there is nothing to take back"}
+			return nil, m.irreversible()
 		}
 		steps = append(steps, step{migration: m, backwards: true})
 	}
 	return steps, nil
+}
+
+// irreversible says why a migration cannot be taken back that has a file.
+func (m *migration) irreversible() error {
+	return &Error{App: m.App, Name: m.Name, File: m.file, Err: fmt.Errorf("%w: it has no Down section", ErrIrreversible),
+		Hint: "write a line -- +goose Down and what takes the change back; with nothing below it there is nothing to take back"}
 }
 
 // consistent refuses pending migrations that are older than applied ones, and

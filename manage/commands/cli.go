@@ -75,7 +75,8 @@ func (c *cli) readGlobals() error {
 	var mine, rest []string
 	for i := 0; i < len(c.env.Args); i++ {
 		arg := c.env.Args[i]
-		if arg == "--" {
+		if arg == "--" || isCompleting(c.env.Args) && i == len(c.env.Args)-1 { // the last word is not finished
+
 			rest = append(rest, c.env.Args[i:]...)
 			break
 		}
@@ -155,5 +156,11 @@ func (c *cli) root() *cobra.Command {
 	)
 	root.SetHelpCommand(c.helpCommand(root))
 	root.AddCommand(c.runserverCommand(), c.testCommand(), c.migrateCommand(), c.showmigrationsCommand(), c.versionCommand())
+	root.AddCommand(c.checkCommand(), c.diffsettingsCommand(), c.listurlsCommand())
+	root.AddCommand(c.makemigrationsCommand(), c.sqlmigrateCommand(), c.dbshellCommand())
+	root.AddCommand(c.completionCommand())
+	if isCompleting(c.env.Args) {
+		(&globals{}).flags(root.PersistentFlags()) // they are taken out of the arguments otherwise
+	}
 	return root
 }

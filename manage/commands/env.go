@@ -19,12 +19,14 @@ type Env struct {
 	Name string
 	// Args are the arguments without the program's name.
 	Args []string
-	// Dir is the working directory of test; "" is the process' own.
+	// Dir is the working directory of programs that commands start, and what paths
+	// are shown from; "" is the process' own.
 	Dir string
 
+	Stdin          io.Reader // of dbshell; nil is empty
 	Stdout, Stderr io.Writer // nil throws away what is written
 
-	// Getenv and Setenv are the environment: NO_COLOR and TERM are read, --settings
+	// Getenv and Setenv are the environment: NO_COLOR, TERM and PATH are read, --settings
 	// sets QUINTET_SETTINGS. Nil is the process' own.
 	Getenv func(key string) string
 	Setenv func(key, value string) error
@@ -46,7 +48,7 @@ func Main(newSite func() (*app.Site, error), extra ...app.Command) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt is the runtime's: it ends the process
 	status := Run(ctx, Env{
-		Name: programName(), Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr,
+		Name: programName(), Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		NewSite: newSite, Commands: extra, process: true,
 	})
 	stop()

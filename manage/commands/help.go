@@ -111,7 +111,8 @@ func (c *cli) list(title string, rows []row) {
 	c.sayf(c.env.Stdout, "\n%s\n", c.out.paint(bold, title))
 	for _, r := range rows {
 		if len(r.name) > width {
-			r.text = "\n" + strings.Repeat(" ", width+4) + r.text
+			c.sayf(c.env.Stdout, "  %s\n", r.name)
+			r.name = ""
 		}
 		c.sayf(c.env.Stdout, "  %-*s  %s\n", width, r.name, r.text)
 	}
@@ -179,3 +180,13 @@ func atMost(n int) cobra.PositionalArgs {
 }
 
 func exactly(n int) cobra.PositionalArgs { return atMost(n) }
+
+// arguments wants one argument for each name, and says which one is missing.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			return misuse("usage: "+cmd.Root().Use+" "+cmd.Use, "%s wants %s", cmd.Name(), names[len(args)])
+		}
+		return atMost(len(names))(cmd, args)
+	}
+}

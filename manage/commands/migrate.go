@@ -21,19 +21,20 @@ func (c *cli) migrateCommand() *cobra.Command {
 		Long: "Bring the database to what the migration files say.\n\n" +
 			"Without an app every pending migration is applied, with one only those of the app.\n" +
 			"NAME is the migration to stop at, forwards or backwards: \"0002\", or \"zero\" for\nbefore the first",
-		Args: atMost(2), Annotations: map[string]string{needsSite: "yes"},
+		Args: atMost(2), Annotations: map[string]string{needsSite: "yes"}, ValidArgsFunction: c.completeMigration(migrate.Zero),
 		RunE: c.onSite(func(ctx context.Context, site *app.Site, args []string) error {
 			return site.Connections().Run(ctx, "migrate", func(ctx context.Context) error {
 				return withMigrator(site, alias, func(m *migrate.Migrator) error { return c.migrate(ctx, site, m, args) })
 			})
 		}),
 	}
-	databaseFlag(cmd, &alias)
+	c.databaseFlag(cmd, &alias)
 	return cmd
 }
 
-func databaseFlag(cmd *cobra.Command, alias *string) {
+func (c *cli) databaseFlag(cmd *cobra.Command, alias *string) {
 	cmd.Flags().StringVar(alias, "database", db.DefaultAlias, "work on the database `ALIAS` instead of the default one")
+	c.completeFlag(cmd, "database", aliases)
 }
 
 func (c *cli) migrate(ctx context.Context, site *app.Site, m *migrate.Migrator, args []string) error {
@@ -79,12 +80,12 @@ func (c *cli) showmigrationsCommand() *cobra.Command {
 	var alias string
 	cmd := &cobra.Command{
 		Use: "showmigrations [APP...]", Short: "Show what is applied and what is not", GroupID: groupDatabase,
-		Annotations: map[string]string{needsSite: "yes"},
+		Annotations: map[string]string{needsSite: "yes"}, ValidArgsFunction: c.completeApps(manyApps),
 		RunE: c.onSite(func(ctx context.Context, site *app.Site, args []string) error {
 			return withMigrator(site, alias, func(m *migrate.Migrator) error { return c.showmigrations(ctx, site, m, args) })
 		}),
 	}
-	databaseFlag(cmd, &alias)
+	c.databaseFlag(cmd, &alias)
 	return cmd
 }
 
@@ -134,11 +135,7 @@ func (c *cli) showApp(name string, statuses []migrate.Status) {
 }
 
 func unknownApp(name string, apps []string) error {
-	hint := "the apps are " + strings.Join(apps, ", ")
-	if meant := nearest(name, apps); meant != "" {
-		hint = "did you mean " + meant + "? " + hint
-	}
-	return &Error{Problem: fmt.Sprintf("there is no app %q", name), Hint: hint}
+	return &Error{Problem: fmt.Sprintf("there is no app %q", name), Hint: meant(name, apps, "the apps are ")}
 }
 
 // withMigrations are the names of the apps that have any.

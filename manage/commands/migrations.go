@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
@@ -38,11 +37,7 @@ func unknownAlias(site *app.Site, alias string) error {
 	if len(aliases) == 0 {
 		return &Error{Problem: "this site has no database", Hint: "add DATABASES to its settings"}
 	}
-	hint := "DATABASES has " + strings.Join(aliases, ", ")
-	if meant := nearest(alias, aliases); meant != "" {
-		hint = "did you mean " + meant + "? " + hint
-	}
-	return &Error{Problem: fmt.Sprintf("there is no database %q", alias), Hint: hint}
+	return &Error{Problem: fmt.Sprintf("there is no database %q", alias), Hint: meant(alias, aliases, "DATABASES has ")}
 }
 
 // pending lists what is not applied to the default database; nothing on a site

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"runtime"
 	"slices"
 	"strings"
@@ -54,31 +53,6 @@ func (c *cli) runserver(ctx context.Context, site *app.Site, args []string) erro
 	c.sayf(c.env.Stdout, "Serving at %s\n", c.out.paint(bold, visible(listener.Addr())))
 	c.sayf(c.env.Stdout, "Quit with Ctrl-C.\n")
 	return site.Serve(ctx, listener)
-}
-
-// check runs the checks of the apps. An error keeps the site from being served.
-func (c *cli) check(site *app.Site) error {
-	problems := site.Check()
-	slices.SortStableFunc(problems, func(a, b app.Problem) int { return int(b.Level - a.Level) })
-	failed := 0
-	for _, p := range problems {
-		colour := yellow
-		if p.Level >= slog.LevelError {
-			colour = red
-			failed++
-		}
-		c.sayf(c.env.Stderr, "%s (%s) %s\n", c.err.paint(colour, strings.ToLower(p.Level.String())+":"), p.ID, p.Message)
-		if p.Hint != "" {
-			c.sayf(c.env.Stderr, "%s %s\n", c.err.paint(cyan, "hint:"), p.Hint)
-		}
-	}
-	switch {
-	case failed == 1:
-		return &Error{Problem: "1 problem keeps the site from being served", Hint: "correct what is listed above"}
-	case failed > 1:
-		return &Error{Problem: fmt.Sprintf("%d problems keep the site from being served", failed), Hint: "correct what is listed above"}
-	}
-	return nil
 }
 
 // warnOfPending looks into the default database, and so finds out as well whether

@@ -164,12 +164,13 @@ func TestChecksComeFirst(t *testing.T) {
 	warning := app.Problem{ID: "polls.W001", Level: slog.LevelWarn, Message: "no poll is open", Hint: "open one"}
 	broken := app.Problem{ID: "polls.E001", Level: slog.LevelError, Message: "there are two ballot boxes"}
 	s := serve(t, checked(warning), "127.0.0.1:0")
-	if status := s.end(); status != 0 || !strings.HasPrefix(s.errors.String(), "warn: (polls.W001) no poll is open\nhint: open one\n") {
+	if status := s.end(); status != 0 || !strings.HasPrefix(s.errors.String(), "System checks found problems:\n\nWarnings\n  (polls.W001) no poll is open\n    hint: open one\n\nSystem checks found 1 problem (0 silenced).\n") {
 		t.Errorf("a warning: ends with %d\n%s", status, s.errors)
 	}
 	r := run(t, checked(warning, broken), "runserver", "127.0.0.1:0")
-	want := "error: (polls.E001) there are two ballot boxes\nwarn: (polls.W001) no poll is open\nhint: open one\n" +
-		"error: 1 problem keeps the site from being served\nhint: correct what is listed above\n"
+	want := "System checks found problems:\n\nErrors\n  (polls.E001) there are two ballot boxes\n\nWarnings\n  (polls.W001) no poll is open\n    hint: open one\n\n" +
+		"System checks found 2 problems (0 silenced).\n" +
+		"error: 1 problem keeps the site from being served\nhint: correct what is listed above as an error\n"
 	if r.status != 1 || r.errors != want || strings.Contains(r.out, "Serving") {
 		t.Errorf("an error: %+v", r)
 	}

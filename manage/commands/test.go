@@ -20,28 +20,36 @@ import (
 const envRequire = "QUINTET_REQUIRE"
 
 func (c *cli) testCommand() *cobra.Command {
-	var require []string
+	var (
+		require []string
+		slowest int
+	)
 	cmd := &cobra.Command{
 		Use: "test [PACKAGES] [-- FLAGS]", Short: "Run the tests, with a private PostgreSQL for all of them", GroupID: groupDevelopment,
 		Long: "Run the tests: \"go test\" with the packages (./... without any) and the flags, such\n" +
 			"as -- -race -run Export.\n\n" +
 			"When PostgreSQL is installed, one private server is started for all packages and\n" +
-			"removed afterwards; nobody's database is touched. Otherwise its tests are skipped",
+			"removed afterwards; nobody's database is touched. Otherwise its tests are skipped.\n" +
+			"Skipped tests are counted by their reason",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			packages, flags := args, []string(nil)
 			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 				packages, flags = args[:dash], args[dash:]
 			}
-			return c.test(cmd.Context(), packages, flags, require)
+			return c.test(cmd.Context(), packages, flags, require, slowest)
 		},
 	}
+	cmd.Flags().IntVar(&slowest, "slowest", 5, "show the `N` slowest tests of those that take 0.1s or more")
 	cmd.Flags().StringSliceVar(&require, "require", nil, "fail instead of skip without `ENGINE` (postgres)")
 	return cmd
 }
 
-func (c *cli) test(ctx context.Context, packages, flags, require []string) (err error) {
+func (c *cli) test(ctx context.Context, packages, flags, require []string, slowest int) (err error) {
 	if i := slices.IndexFunc(require, func(name string) bool { return name != "postgres" }); i >= 0 {
 		return misuse("say --require=postgres", "nothing can be required by the name %q", require[i])
+	}
+	if slowest < 0 {
+		return misuse("say 0 for none", "--slowest %d is negative", slowest)
 	}
 	environ := os.Environ()
 	if len(require) > 0 {
@@ -60,7 +68,7 @@ func (c *cli) test(ctx context.Context, packages, flags, require []string) (err 
 		environ = append(environ, postgres.Env())
 	}
 
-	report := newReport(c.env.Stdout, c.out, slices.Contains(flags, "-v"))
+	report := newReport(c.env.Stdout, c.out, slices.Contains(flags, "-v"), slowest)
 	failed := c.goTest(ctx, packages, flags, environ, report)
 	report.close()
 	switch {

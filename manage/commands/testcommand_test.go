@@ -57,6 +57,15 @@ import ("os"; "testing")
 func TestMain(m *testing.M) { os.Stderr.WriteString("no voters\n"); os.Exit(3) }
 `,
 		"empty/empty.go": "package empty\n",
+		"slow/slow_test.go": `package slow
+import ("testing"; "time")
+func TestQuick(t *testing.T) {}
+func TestSlow(t *testing.T) { t.Run("part", func(t *testing.T) { time.Sleep(150 * time.Millisecond) }) }
+func TestSlower(t *testing.T) { time.Sleep(400 * time.Millisecond) }
+func TestLater(t *testing.T) { t.Log("something"); t.SkipNow() }
+func TestNever(t *testing.T) { t.SkipNow() }
+func TestNeither(t *testing.T) { t.Skipf("something") }
+`,
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -96,7 +105,8 @@ func TestTestReportsEachPackageAndCounts(t *testing.T) {
 	if strings.Contains(out, "nobody reads this") || strings.Contains(out, "empty") {
 		t.Errorf("it says too much:\n%s", out)
 	}
-	want := "PostgreSQL is not installed: 1 test was skipped; run \"apt-get install postgresql\"; --require=postgres makes this a failure\n" +
+	want := "skipped 1: not today\n" +
+		"PostgreSQL is not installed: 1 test was skipped; run \"apt-get install postgresql\"; --require=postgres makes this a failure\n" +
 		"4 passed, 1 failed, 2 skipped\n"
 	if !strings.HasSuffix(out, want) {
 		t.Errorf("its last lines are not\n%sbut\n%s", want, out)
@@ -164,5 +174,24 @@ func TestTestStartsOneServerForAll(t *testing.T) {
 	if conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", u.Host); err == nil {
 		conn.Close()
 		t.Errorf("the server at %s still runs", u.Host)
+	}
+}
+
+// TestTestShowsTheSlowestAndWhyTestsAreSkipped: a test that has parts is their sum,
+// and not shown beside them.
+func TestTestShowsTheSlowestAndWhyTestsAreSkipped(t *testing.T) {
+	withoutPostgres(t)
+	env := project(t)
+	untimed := func(r result) string { return regexp.MustCompile(`[0-9.]+s`).ReplaceAllString(r.out, "0s") }
+	want := "Slowest tests:\n     0s example.com/polls/slow.TestSlower\n     0s example.com/polls/slow.TestSlow/part\n" +
+		"skipped 1: no reason given\nskipped 2: something\n3 passed, 0 failed, 3 skipped\n"
+	if r := run(t, env, "test", "./slow"); r.status != 0 || !strings.HasSuffix(untimed(r), want) {
+		t.Errorf("test: %+v", r)
+	}
+	if r := run(t, env, "test", "./slow", "--slowest=1"); !strings.Contains(r.out, "TestSlower") || strings.Contains(r.out, "part") {
+		t.Errorf("--slowest=1: %+v", r)
+	}
+	if r := run(t, env, "test", "./slow", "--slowest=0"); r.status != 0 || strings.Contains(r.out, "Slow") {
+		t.Errorf("--slowest=0: %+v", r)
 	}
 }

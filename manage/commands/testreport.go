@@ -2,10 +2,12 @@ package commands
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,9 +24,12 @@ type report struct {
 	verbose bool
 
 	passed, failed, skipped int
-	broken                  bool   // a package failed beside its tests
-	missing                 int    // tests that wanted PostgreSQL
-	howTo                   string // what they said
+	broken                  bool           // a package failed beside its tests
+	missing                 int            // tests that wanted PostgreSQL
+	howTo                   string         // what they said
+	reasons                 map[string]int // of other skipped tests
+	slowest                 int            // how many of the slowest tests are shown
+	timed                   []timedTest
 	packages                map[string]*testedPackage
 	builds                  map[string]*strings.Builder // what the compiler says
 }
@@ -43,6 +48,15 @@ type oneTest struct {
 	done     bool
 }
 
+// timedTest is a test that took its time.
+type timedTest struct {
+	name string // with its package
+	took time.Duration
+}
+
+// worthShowing is how long a test takes that is shown among the slowest.
+const worthShowing = 100 * time.Millisecond
+
 // event is one line; go doc cmd/test2json.
 type event struct {
 	Action      string
@@ -54,8 +68,11 @@ type event struct {
 	FailedBuild string
 }
 
-func newReport(w io.Writer, s style, verbose bool) *report {
-	return &report{w: w, style: s, verbose: verbose, packages: make(map[string]*testedPackage), builds: make(map[string]*strings.Builder)}
+func newReport(w io.Writer, s style, verbose bool, slowest int) *report {
+	return &report{
+		w: w, style: s, verbose: verbose, slowest: slowest, reasons: make(map[string]int),
+		packages: make(map[string]*testedPackage), builds: make(map[string]*strings.Builder),
+	}
 }
 
 func (r *report) read(events io.Reader) error {
@@ -126,6 +143,9 @@ func (r *report) testEvent(p *testedPackage, e event) {
 	case "fail":
 		r.fail(p, e.Test, test)
 	}
+	if took := time.Duration(e.Elapsed * float64(time.Second)); test.done && !test.children && took >= worthShowing {
+		r.timed = append(r.timed, timedTest{e.Package + "." + e.Test, took})
+	}
 	if r.verbose && test.done && !test.failed {
 		r.sayf("%s", test.output.String())
 	}
@@ -166,16 +186,32 @@ func (p *testedPackage) failures() []string {
 	return names
 }
 
+// skip counts a skipped test by its reason.
 func (r *report) skip(output string) {
-	_, reason, found := strings.Cut(output, notInstalled)
+	_, howTo, found := strings.Cut(output, notInstalled)
 	if !found {
+		r.reasons[reasonOf(output)]++
 		return
 	}
 	r.missing++
 	if r.howTo == "" {
-		reason, _, _ = strings.Cut(reason, "\n")
-		r.howTo = strings.TrimSpace(strings.TrimLeft(reason, ":; "))
+		howTo, _, _ = strings.Cut(howTo, "\n")
+		r.howTo = strings.TrimSpace(strings.TrimLeft(howTo, ":; "))
 	}
+}
+
+// reasonOf is what a test said last before it was skipped, without its place.
+func reasonOf(output string) string {
+	reason := ""
+	for line := range strings.Lines(output) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--- SKIP: ") {
+			reason = line
+		}
+	}
+	if place, text, ok := strings.Cut(reason, ": "); ok && strings.Contains(place, ".go:") {
+		reason = text
+	}
+	return cmp.Or(reason, "no reason given")
 }
 
 func (r *report) packageEvent(p *testedPackage, e event) {
@@ -228,6 +264,16 @@ func (r *report) endPackage(p *testedPackage, e event, mark string) {
 
 // close writes the last lines.
 func (r *report) close() {
+	slices.SortStableFunc(r.timed, func(a, b timedTest) int { return cmp.Compare(b.took, a.took) })
+	for i, test := range r.timed[:min(len(r.timed), r.slowest)] {
+		if i == 0 {
+			r.sayf("%s\n", r.style.paint(bold, "Slowest tests:"))
+		}
+		r.sayf("  %7.2fs %s\n", test.took.Seconds(), test.name)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
+		r.sayf("%s %d: %s\n", r.style.paint(yellow, "skipped"), r.reasons[reason], reason)
+	}
 	if r.missing > 0 {
 		tests := "tests were"
 		if r.missing == 1 {
