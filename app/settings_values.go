@@ -22,7 +22,13 @@ type Setting struct {
 }
 
 // Equal reports whether both have the same value, which may be a secret.
-func (s Setting) Equal(other Setting) bool { return reflect.DeepEqual(s.value, other.value) }
+func (s Setting) Equal(other Setting) bool {
+	if s.Value != other.Value {
+		return false
+	}
+	v := reflect.ValueOf(s.value)
+	return v.Kind() == reflect.Slice && v.Len() == 0 || reflect.DeepEqual(s.value, other.value) // no hosts are no hosts
+}
 
 // Values lists every key with its value, sorted: the keys of each alias of DATABASES
 // and of its OPTIONS among them.
