@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -44,6 +43,14 @@ func TestTheProgram(t *testing.T) {
 	t.Run("ends with the status of the command", func(t *testing.T) {
 		t.Parallel()
 		endings(t, program)
+	})
+	t.Run("explains every mistake", func(t *testing.T) {
+		t.Parallel()
+		explainsMistakes(t, program)
+	})
+	t.Run("paints for terminals only", func(t *testing.T) {
+		t.Parallel()
+		paints(t, program)
 	})
 }
 
@@ -143,18 +150,9 @@ func endings(t *testing.T, program string) {
 		{"migrte", 2, "error: unknown command \"migrte\"\nhint: did you mean migrate?\n"},
 		{"migrate --databse x", 2, "error: migrate has no option --databse\nhint: did you mean --database?\n"},
 	} {
-		cmd := command(t.Context(), t, program, strings.Fields(e.args)...)
-		var stderr bytes.Buffer
-		cmd.Stderr = &stderr
-		err := cmd.Run()
-		status := 0
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-			status = exit.ExitCode()
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		if status != e.status || !strings.Contains(stderr.String(), e.says) {
-			t.Errorf("manage %s ends with %d, want %d, and says\n%s", e.args, status, e.status, stderr.String())
+		status, _, stderr := runProgram(t, program, e.args)
+		if status != e.status || !strings.Contains(stderr, e.says) {
+			t.Errorf("manage %s ends with %d, want %d, and says\n%s", e.args, status, e.status, stderr)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package commands
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -28,6 +30,9 @@ func (c *cli) diffsettingsCommand() *cobra.Command {
 			defaults := site.Settings().DefaultValues()
 			if against != "" {
 				other, err := app.LoadFile(against)
+				if errors.Is(err, fs.ErrNotExist) {
+					return &Error{Problem: against + ": not found", Hint: "name a settings file with --default", Err: err}
+				}
 				if err != nil {
 					return err
 				}

@@ -166,6 +166,11 @@ func (c *cli) flagError(cmd *cobra.Command, err error) error {
 		}
 		return misuse(hint, "%s has no option %s%s", cmp.Or(cmd.Name(), c.env.Name), dashes, unknown.GetSpecifiedName())
 	}
+	if wrong, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		flag := wrong.GetFlag()
+		value, usage := pflag.UnquoteUsage(flag)
+		return misuse(fmt.Sprintf("--%s %s: %s", flag.Name, value, usage), "%s: %q is no value for --%s", cmd.Name(), wrong.GetValue(), flag.Name)
+	}
 	return misuse(hint, "%s: %v", cmd.Name(), err)
 }
 

@@ -100,7 +100,7 @@ func TestDiffSettings_CustomDefault(t *testing.T) {
 		t.Errorf("unified: %+v", r)
 	}
 	r = run(t, fromFile(t, changed), "diffsettings", "--default", "nowhere.yaml")
-	if r.status != 1 || !strings.HasPrefix(r.errors, "error: nowhere.yaml: not found") {
+	if r.status != 1 || r.errors != "error: nowhere.yaml: not found\nhint: name a settings file with --default\n" {
 		t.Errorf("a file that is not there: %+v", r)
 	}
 }

@@ -3,7 +3,6 @@ package commands
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -50,6 +49,9 @@ func (c *cli) test(ctx context.Context, packages, flags, require []string, slowe
 	}
 	if slowest < 0 {
 		return misuse("say 0 for none", "--slowest %d is negative", slowest)
+	}
+	if _, err := exec.LookPath("go"); err != nil {
+		return &Error{Problem: "go is not installed, or not in PATH", Hint: "install it: https://go.dev/dl/", Err: err}
 	}
 	environ := os.Environ()
 	if len(require) > 0 {
@@ -107,7 +109,7 @@ func (c *cli) goTest(ctx context.Context, packages, flags, environ []string, r *
 		return err
 	}
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("is Go installed and in PATH? %w", err)
+		return err
 	}
 	readErr := r.read(events)
 	_, _ = io.Copy(io.Discard, events) // what follows an unreadable event must not block go test
