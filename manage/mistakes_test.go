@@ -94,6 +94,7 @@ func nameMistakes() []mistake {
 		{"runserver http://localhost:8000", 1, `"http://localhost:8000" is no port and no address with a port`, "say for example 8001"},
 		{"runserver ::1:8000", 1, `"::1:8000" is no port and no address with a port`, "[::1]:8001"},
 		{"runserver 192.0.2.1:8000", 1, "192.0.2.1:8000 is no address of this machine", "say 127.0.0.1 for this machine only"},
+		{"runserver beef:7654", 1, `no address is known for "beef"`, "say 127.0.0.1"}, // a name, though its digits are hexadecimal
 		{"runserver no-such-host.invalid:8000", 1, `no address is known for "no-such-host.invalid"`, "say 127.0.0.1"},
 	}
 }

@@ -7,9 +7,16 @@
 // The commands that every site has:
 //
 //	runserver [ADDRESS]        serve the site for development
+//	check [APP...]             look for mistakes in the whole site
+//	diffsettings               show what the settings change, and where
+//	listurls                   list the addresses of the site, and what answers them
 //	migrate [APP [NAME]]       bring the database to what the migration files say
 //	showmigrations [APP...]    show what is applied and what is not
+//	makemigrations APP         write the next migration file of an app, for you to fill
+//	sqlmigrate APP NAME        print the SQL that a migration runs
+//	dbshell [-- ARGUMENTS]     open the database's own shell
 //	test [PACKAGES] [-- FLAGS] run the tests, with a private PostgreSQL for all of them
+//	completion SHELL           print what lets a shell complete commands and names
 //	version                    print the version of Quintet
 //	help [COMMAND]             explain a command
 //
@@ -23,11 +30,30 @@
 // Interrupted (Ctrl-C, SIGTERM) a command may finish; at a second interrupt the
 // program is gone.
 //
+// # Checks
+//
+// "check" runs the checks of the site, [app.Site.CheckWith]: without options those
+// that ask no database, with --deploy also what matters in production only, with
+// --database ALIAS also those that ask that database. Names of apps and --tag limit
+// it. Problems are grouped by level on the standard error; the exit status is 1 when
+// one has at least --fail-level. runserver runs "check" first and does not serve
+// when it finds an error. app/CHECKS.md lists what the framework finds.
+//
+// # Tests
+//
+// "test" prints a line for each package, the output of what failed, the slowest tests
+// (--slowest), and how many tests were skipped for which reason. --require=postgres
+// turns the tests that PostgreSQL is missing for into failures.
+//
 // # Differences from Django
 //
 // The site is made by a function instead of found by a variable, so that help and
 // version work without settings. Every command runs in a scope of its own, and
 // every connection is closed at the end. The options of every command are --settings,
 // --traceback, --no-color and --force-color; there is no --verbosity, because
-// LOG_LEVEL says it, and no --pythonpath.
+// LOG_LEVEL says it, and no --pythonpath. There is no --skip-checks either: problems
+// are silenced one by one, SILENCED_SYSTEM_CHECKS.
+//
+// Migrations are SQL, so that makemigrations writes empty ones only. diffsettings tells
+// where each value comes from, and hides secrets.
 package commands

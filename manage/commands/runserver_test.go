@@ -6,11 +6,13 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/manage/commands"
 	"github.com/goquintet/quintet/views"
 )
@@ -118,6 +120,29 @@ func TestMigrationWarning(t *testing.T) {
 	s = serve(t, env, "127.0.0.1:0")
 	if status := s.end(); status != 0 || s.errors.String() != "" {
 		t.Errorf("after migrate it ends with %d and says:\n%s", status, s.errors)
+	}
+}
+
+// TestReadonlyDatabase is Django's ManageRunserver.test_readonly_database: the
+// migration check writes nothing.
+func TestReadonlyDatabase(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "polls.db")
+	on := func(options map[string]string) commands.Env {
+		return polls(t, func(s *app.Settings, _ *app.Options) {
+			s.Databases[db.DefaultAlias] = db.Settings{Engine: "sqlite", Name: file, Options: options}
+		})
+	}
+	if r := run(t, on(nil), "migrate", "polls", "0001"); r.status != 0 {
+		t.Fatalf("migrate: %+v", r)
+	}
+	readonly := on(map[string]string{"mode": "ro"})
+	if r := run(t, readonly, "migrate"); r.status == 0 {
+		t.Fatal("the database can be written to")
+	}
+	s := serve(t, readonly, "127.0.0.1:0")
+	if status := s.end(); status != 0 || !strings.HasPrefix(s.errors.String(), "warning: 1 unapplied migrations of polls") {
+		t.Errorf("it ends with %d and says:\n%s", status, s.errors)
 	}
 }
 
