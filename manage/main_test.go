@@ -48,6 +48,10 @@ func TestTheProgram(t *testing.T) {
 		t.Parallel()
 		explainsMistakes(t, program)
 	})
+	t.Run("leaves an interrupt to the shell of the database", func(t *testing.T) {
+		t.Parallel()
+		leavesInterrupts(t, program)
+	})
 	t.Run("paints for terminals only", func(t *testing.T) {
 		t.Parallel()
 		paints(t, program)

@@ -21,7 +21,8 @@ func (c *cli) completionCommand() *cobra.Command {
 			"  source <(manage completion zsh)\n" +
 			"  manage completion fish | source\n" +
 			"  manage completion powershell | Out-String | Invoke-Expression\n\n" +
-			"The program must be built, and found in PATH or called by its path",
+			"The program must be built, and found in PATH or called by its path. bash wants its\n" +
+			"package bash-completion as well",
 		Args: arguments("a SHELL"), ValidArgs: shells,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()

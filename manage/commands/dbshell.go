@@ -53,9 +53,11 @@ func (c *cli) dbshell(ctx context.Context, site *app.Site, alias string, args []
 	if err != nil {
 		return &Error{Problem: fmt.Sprintf("%s is not installed, or not in PATH", shell.program), Hint: "install it: apt-get install " + shell.from, Err: err}
 	}
-	if c.env.process {
-		signal.Ignore(os.Interrupt) // it is the shell's: it cancels a query
-		defer signal.Reset(os.Interrupt)
+	if c.env.process { // an interrupt is the shell's: it cancels a query
+		signal.Reset(os.Interrupt)
+		unheard := make(chan os.Signal, 1)
+		signal.Notify(unheard, os.Interrupt) // instead of ignoring it, which the shell would inherit
+		defer signal.Stop(unheard)
 	}
 	cmd := exec.CommandContext(ctx, path, shell.args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
