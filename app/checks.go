@@ -145,6 +145,7 @@ func builtinChecks() []check {
 		{name: "models", tags: []string{"models"}, byApp: true, run: checkModels},
 		{name: "migrations", tags: []string{"migrations"}, byApp: true, run: checkMigrations},
 		{name: "connections", tags: []string{tagDatabase}, ask: checkServer},
+		{name: "tables", tags: []string{tagDatabase}, ask: checkTables},
 	}
 }
 

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/migrate"
 )
 
 // checkServer asks whether a database answers, and whether its server has as many
@@ -23,6 +26,66 @@ func checkServer(ctx context.Context, s *Site, alias string) []Problem {
 		return []Problem{unreachable(s, alias, err)}
 	}
 	return room.compare(s, alias, settings)
+}
+
+// checkTables asks whether the default database has what the migrations and the
+// models say. A database that does not answer is checkServer's, one in memory has
+// nothing yet, and other aliases may have other tables.
+func checkTables(ctx context.Context, s *Site, alias string) (found []Problem) {
+	settings, _ := s.connections.Settings(alias)
+	if alias != db.DefaultAlias || inMemory(settings) || db.Using(ctx, alias).EnsureConnection(ctx) != nil {
+		return nil
+	}
+	if err := db.Release(ctx, alias); err != nil { // one connection is enough
+		return []Problem{unreachable(s, alias, err)}
+	}
+	pending, err := s.pendingMigrations(ctx, alias)
+	switch {
+	case err != nil:
+		return []Problem{known("quintet.E004", "", err.Error(), "correct the migrations, or the database")}
+	case len(pending) > 0:
+		return []Problem{known("quintet.W015", s.setting("DATABASES."+alias), "has not seen the migrations "+sentence(pending), "run manage migrate")}
+	}
+	tables := s.modelTables()
+	for _, a := range s.apps {
+		for _, model := range a.Models {
+			typ := reflect.TypeOf(model)
+			if typ == nil || typ.Kind() != reflect.Pointer || typ.Elem().Kind() != reflect.Struct {
+				continue // checkModels says so
+			}
+			if _, problem := mapModel(tables, typ); problem != "" {
+				continue // likewise
+			}
+			if _, err := db.Using(ctx, alias).NewSelect().Model(model).Where("1 = 0").Exec(ctx); err != nil {
+				found = append(found, known("quintet.E008", a.Name+"."+typ.Elem().Name(), "does not fit its table: "+err.Error(), "write a migration, or correct the model"))
+			}
+		}
+	}
+	return found
+}
+
+func (s *Site) pendingMigrations(ctx context.Context, alias string) (names []string, err error) {
+	settings, _ := s.connections.Settings(alias)
+	var sources []migrate.Source
+	for _, a := range s.apps {
+		if migrate.Validate(settings.Engine, migrate.Source{App: a.Name, FS: a.Migrations}) == nil { // or checkMigrations says so
+			sources = append(sources, migrate.Source{App: a.Name, FS: a.Migrations})
+		}
+	}
+	sqldb, err := s.connections.SQLDB(alias)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, sqldb.Close()) }()
+	migrator, err := migrate.New(sqldb, settings.Engine, sources, migrate.Options{Alias: alias})
+	if err != nil {
+		return nil, err
+	}
+	pending, err := migrator.Pending(ctx)
+	for _, m := range pending {
+		names = append(names, m.String())
+	}
+	return names, err
 }
 
 func unreachable(s *Site, alias string, err error) Problem {

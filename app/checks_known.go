@@ -34,6 +34,7 @@ func knownProblems() []knownProblem {
 		{"quintet.E005", slog.LevelError, "settings", "Several processes cannot share a database in memory"},
 		{"quintet.E006", slog.LevelError, "database", "A database cannot be asked"},
 		{"quintet.E007", slog.LevelError, "database", "The server cannot give as many connections"},
+		{"quintet.E008", slog.LevelError, "database", "A model does not fit its table"},
 		{"quintet.W001", slog.LevelWarn, "settings", "CONN_MAX_AGE is 0 on a site that streams"},
 		{"quintet.W002", slog.LevelWarn, "build", "The framework is replaced by a working copy"},
 		{"quintet.W003", slog.LevelWarn, "database", "The server has not as many connections left"},
@@ -48,6 +49,7 @@ func knownProblems() []knownProblem {
 		{"quintet.W012", slog.LevelWarn, "urls", "A route lies where static files are"},
 		{"quintet.W013", slog.LevelWarn, "templates", "Two apps have a file of the same name"},
 		{"quintet.W014", slog.LevelWarn, "models", "A model has no primary key"},
+		{"quintet.W015", slog.LevelWarn, "database", "Migrations are not applied"},
 	}
 }
 

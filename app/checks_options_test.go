@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
+	"github.com/goquintet/quintet/db/migrate"
 )
 
 // checked is a site with two apps and a check of every kind.
@@ -185,4 +187,39 @@ func TestCheck_ConnectionsAgainstTheServersLimit(t *testing.T) {
 	if ids(problems) != "quintet.E006" || !strings.Contains(problems[0].Message, "cannot be asked: ") {
 		t.Errorf("without a server: %v", problems)
 	}
+}
+
+// TestCheck_TablesAgainstMigrationsAndModels: what is not applied is said, and only
+// then what the tables lack.
+func TestCheck_TablesAgainstMigrationsAndModels(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, database db.Settings) {
+		settings := sound()
+		settings.Databases = map[string]db.Settings{"default": database}
+		site := newSite(t, settings, app.Options{Apps: []app.App{{
+			Name: "polls", Models: []any{(*poll)(nil), (*twice)(nil)},
+			Migrations: fstest.MapFS{"0001_initial.sql": {Data: []byte("-- +goose Up\nCREATE TABLE polls (id integer PRIMARY KEY);\nCREATE TABLE twices (id integer PRIMARY KEY);\n")}},
+		}}})
+		ask := func() []app.Problem {
+			return site.CheckWith(t.Context(), app.CheckOptions{Databases: []string{"default"}, Tags: []string{"database"}})
+		}
+		if problems := ask(); ids(problems) != "quintet.W015" || problems[0].Message != "has not seen the migrations polls.0001_initial" {
+			t.Errorf("before migrate: %v", problems)
+		}
+		sqldb, err := site.Connections().SQLDB("default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sqldb.Close()
+		migrator, err := migrate.New(sqldb, database.Engine, []migrate.Source{{App: "polls", FS: site.Apps()[0].Migrations}}, migrate.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := migrator.Up(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if problems := ask(); ids(problems) != "quintet.E008" || problems[0].Object != "polls.twice" || !strings.Contains(problems[0].Message, "name") {
+			t.Errorf("after migrate: %v", problems)
+		}
+	})
 }

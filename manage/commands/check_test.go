@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
@@ -160,5 +161,21 @@ func TestCheckAsksADatabaseThatCannotBeReached(t *testing.T) {
 	r := run(t, env, "check", "--database", "default", "--database", "gone")
 	if r.status != 1 || strings.Count(r.errors, "quintet.E006") != 1 || !strings.Contains(r.errors, "DATABASES.gone: (quintet.E006) cannot be asked: ") {
 		t.Errorf("check: %+v", r)
+	}
+}
+
+// TestABrokenTemplateKeepsNoSiteInDebugFromBeingServed: the browser shows it, where it
+// is being written. check fails for it.
+func TestABrokenTemplateKeepsNoSiteInDebugFromBeingServed(t *testing.T) {
+	t.Parallel()
+	env := polls(t, func(_ *app.Settings, o *app.Options) {
+		o.Templates = fstest.MapFS{"home.html": {Data: []byte("{{if}}")}}
+	})
+	if r := run(t, env, "check"); r.status != 1 || !strings.Contains(r.errors, "(quintet.E002) template: home.html:1: ") {
+		t.Errorf("check: %+v", r)
+	}
+	s := serve(t, env, "127.0.0.1:0")
+	if status := s.end(); status != 0 || !strings.Contains(s.errors.String(), "quintet.E002") {
+		t.Errorf("runserver ends with %d and says\n%s", status, s.errors)
 	}
 }
