@@ -104,7 +104,8 @@ func (c *cli) check(site *app.Site) error {
 	c.showProblems(problems)
 	failed := 0
 	for _, p := range problems {
-		if !p.Silenced && p.Level >= slog.LevelError && !(site.Settings().Debug && isOfTemplate(p)) {
+		visible := site.Settings().Debug && isOfTemplate(p)
+		if !p.Silenced && !visible && p.Level >= slog.LevelError {
 			failed++
 		}
 	}
@@ -118,7 +119,7 @@ func (c *cli) check(site *app.Site) error {
 	return e
 }
 
-// isOfTemplate is a mistake that DEBUG shows in the page that has it.
+// isOfTemplate is a mistake that DEBUG makes visible in the page that has it.
 func isOfTemplate(p app.Problem) bool { return p.ID == "quintet.E002" || p.ID == "quintet.E003" }
 
 // showProblems writes what was found and not silenced, the worst first, and returns
