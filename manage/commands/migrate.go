@@ -135,6 +135,9 @@ func (c *cli) showApp(name string, statuses []migrate.Status) {
 }
 
 func unknownApp(name string, apps []string) error {
+	if len(apps) == 0 {
+		return &Error{Problem: fmt.Sprintf("there is no app %q", name), Hint: "the site has no apps; list them in app.Options.Apps"}
+	}
 	return &Error{Problem: fmt.Sprintf("there is no app %q", name), Hint: meant(name, apps, "the apps are ")}
 }
 

@@ -138,6 +138,17 @@ func TestNoDatabaseAtAll(t *testing.T) {
 	}
 }
 
+func TestNoAppAtAll(t *testing.T) {
+	t.Parallel()
+	env := polls(t, func(_ *app.Settings, o *app.Options) { o.Apps = nil })
+	for _, args := range []string{"check polls", "showmigrations polls", "makemigrations --empty polls"} {
+		r := run(t, env, strings.Fields(args)...)
+		if want := "error: there is no app \"polls\"\nhint: the site has no apps; list them in app.Options.Apps\n"; r.status != 1 || r.errors != want {
+			t.Errorf("%s: %+v", args, r)
+		}
+	}
+}
+
 // TestEmptyAllowedHostsError is Django's ManageRunserverEmptyAllowedHosts
 // test_empty_allowed_hosts_error.
 func TestEmptyAllowedHostsError(t *testing.T) {
