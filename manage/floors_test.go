@@ -58,6 +58,7 @@ var doors = []struct {
 	{"github.com/spf13/cobra", "the command line ends at the commands", []string{"manage/commands"}},
 	{"github.com/spf13/pflag", "the command line ends at the commands", []string{"manage/commands"}},
 	{"github.com/lmittmann/tint", "colours belong to a terminal", []string{"manage/commands"}},
+	{"golang.org/x/mod/", "go.mod files of projects are written in one place", []string{"manage/commands"}},
 	{"golang.org/x/term", "only the command line has a terminal", []string{"manage/commands"}},
 	{"testing", "test code does not belong into a site's binary", helpers},
 	{"C", "no cgo", nil},

@@ -159,6 +159,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.checkCommand(), c.diffsettingsCommand(), c.listurlsCommand())
 	root.AddCommand(c.makemigrationsCommand(), c.sqlmigrateCommand(), c.dbshellCommand())
 	root.AddCommand(c.completionCommand())
+	root.AddCommand(c.startprojectCommand(), c.startappCommand())
 	if isCompleting(c.env.Args) {
 		(&globals{}).flags(root.PersistentFlags()) // they are taken out of the arguments otherwise
 	}

@@ -6,6 +6,8 @@
 //
 // The commands that every site has:
 //
+//	startproject NAME [DIR]    make a new project
+//	startapp NAME              add an app to the project
 //	runserver [ADDRESS]        serve the site for development
 //	check [APP...]             look for mistakes in the whole site
 //	diffsettings               show what the settings change, and where

@@ -20,7 +20,7 @@ type Env struct {
 	// Args are the arguments without the program's name.
 	Args []string
 	// Dir is the working directory of programs that commands start, and what paths
-	// are shown from; "" is the process' own.
+	// are shown and meant from; "" is the process' own.
 	Dir string
 
 	Stdin          io.Reader // of dbshell; nil is empty

@@ -27,7 +27,7 @@ func version() string {
 		return "(unknown)"
 	}
 	for _, module := range append(info.Deps, &info.Main) {
-		if module.Path == framework && module.Version != "" {
+		if module.Path == framework && module.Version != "" && module.Replace == nil {
 			return module.Version
 		}
 	}
