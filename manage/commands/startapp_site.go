@@ -56,7 +56,7 @@ func (p project) listApp(name string, alone bool) ([]change, error) {
 			return nil, err
 		}
 	}
-	err := add("go.mod", "what models import is a direct requirement", requireDirectly)
+	err := add("go.mod", "its models import bun, which is a direct requirement now", requireDirectly)
 	return changes, err
 }
 
