@@ -60,14 +60,18 @@ func inTheWay(folder string) error {
 }
 
 func unwritable(folder string, err error) error {
-	reason := err
+	return &Error{Problem: fmt.Sprintf("%s cannot be made: %v", folder, reason(err)), Hint: "choose a folder that you may write to", Err: err}
+}
+
+// reason is an error of the file system without its paths, which are told anyway.
+func reason(err error) error {
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		reason = e.Err
+		return e.Err
 	}
 	if e, ok := errors.AsType[*os.LinkError](err); ok {
-		reason = e.Err
+		return e.Err
 	}
-	return &Error{Problem: fmt.Sprintf("%s cannot be made: %v", folder, reason), Hint: "choose a folder that you may write to", Err: err}
+	return err
 }
 
 // place makes a folder with files in it. All of it is written beside its place first
@@ -126,20 +130,15 @@ func rename(from, to string) error {
 
 // rewrite replaces files by others, all of them or none. A reader sees the old or the
 // new one, never half of it.
-func rewrite(files map[string][]byte) error {
-	before := make(map[string][]byte)
-	for path, text := range files {
-		old, err := os.ReadFile(path)
+func rewrite(changes []change) error {
+	for i, c := range changes {
+		err := replaceFile(c.path, c.text)
 		if err == nil {
-			err = replaceFile(path, text)
-		}
-		if err == nil {
-			before[path] = old
 			continue
 		}
-		err = &Error{Problem: fmt.Sprintf("%s cannot be written: %v", path, err), Hint: "see that you may write to it", Err: err}
-		for path, old := range before {
-			err = errors.Join(err, replaceFile(path, old))
+		err = &Error{Problem: fmt.Sprintf("%s cannot be written: %v", c.path, reason(err)), Hint: "see that you may write to it", Err: err}
+		for _, done := range changes[:i] {
+			err = errors.Join(err, replaceFile(done.path, done.old))
 		}
 		return err
 	}

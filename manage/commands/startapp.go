@@ -46,11 +46,7 @@ func (c *cli) startapp(name string, alone bool) error {
 	if err := place(folder, files); err != nil {
 		return err
 	}
-	changed := make(map[string][]byte)
-	for _, change := range changes {
-		changed[change.path] = change.text
-	}
-	if err := rewrite(changed); err != nil {
+	if err := rewrite(changes); err != nil {
 		return errors.Join(err, os.RemoveAll(folder))
 	}
 	c.sayf(c.env.Stdout, "Created %s, an app of %d files:\n", c.out.paint(bold, name), len(files))

@@ -20,7 +20,7 @@ import (
 // change is a file of the project that gets another text.
 type change struct {
 	path, what string
-	text       []byte
+	old, text  []byte
 }
 
 // listApp prepares what makes the site know an app. It changes nothing yet. What is
@@ -35,7 +35,7 @@ func (p project) listApp(name string, alone bool) ([]change, error) {
 		}
 		text, err := edit(old)
 		if err == nil && !bytes.Equal(text, old) {
-			changes = append(changes, change{path, what, text})
+			changes = append(changes, change{path, what, old, text})
 		}
 		return err
 	}
@@ -87,15 +87,18 @@ func (p project) checkFree(name string) error {
 		return err
 	}
 	taken := func(at token.Position) error {
-		shown := filepath.Join("site", filepath.Base(at.Filename)) + ":" + strconv.Itoa(at.Line)
 		return &Error{
-			Problem: fmt.Sprintf("%q cannot be the name of an app: %s uses it for something else", name, shown),
+			Problem: fmt.Sprintf("%q cannot be the name of an app: %s:%d uses it for something else", name, at.Filename, at.Line),
 			Hint:    "choose another name, or rename what is there",
 		}
 	}
 	for _, source := range sources {
 		fset := token.NewFileSet()
-		file, err := parser.ParseFile(fset, source, nil, parser.SkipObjectResolution)
+		text, err := os.ReadFile(source)
+		if err != nil {
+			return err
+		}
+		file, err := parser.ParseFile(fset, filepath.Join("site", filepath.Base(source)), text, parser.SkipObjectResolution)
 		if err != nil {
 			return &Error{Problem: err.Error(), Hint: "correct it first", Err: err}
 		}

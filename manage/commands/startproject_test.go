@@ -137,13 +137,13 @@ func TestStartProject_CustomProjectTemplateContextVariables(t *testing.T) {
 	}
 	root := filepath.Join(dir, "my_blog")
 	for name, want := range map[string]string{
-		"go.mod":                    "module github.com/you/my-blog\n",
-		"manage/main.go":            `"github.com/you/my-blog/site"`,
-		"README.md":                 "# My blog\n",
-		"site/templates/home.html":  "<h1>My blog is running.</h1>",
-		"site/templates/base.html":  `{{block "title" .}}My blog{{end}}`,
-		"settings.yaml":             "#   NAME: my_blog\n",
-		"site/site_test.go":         `"github.com/you/my-blog/site"`,
+		"go.mod":                   "module github.com/you/my-blog\n",
+		"manage/main.go":           `"github.com/you/my-blog/site"`,
+		"README.md":                "# My blog\n",
+		"site/templates/home.html": "<h1>My blog is running.</h1>",
+		"site/templates/base.html": `{{block "title" .}}My blog{{end}}`,
+		"settings.yaml":            "#   NAME: my_blog\n",
+		"site/site_test.go":        `"github.com/you/my-blog/site"`,
 	} {
 		if text := read(t, root, name); !strings.Contains(text, want) {
 			t.Errorf("%s has no %q:\n%s", name, want, text)
