@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/goquintet/quintet/db/dbtest"
+	"github.com/goquintet/quintet/db/postgres/server"
 )
 
 // TestTheFirstDayOfAProject goes the way of a new user, outside of this repository
@@ -58,20 +59,20 @@ func TestTheFirstDayOfAProject(t *testing.T) {
 
 	t.Run("on PostgreSQL", func(t *testing.T) {
 		begun := time.Now()
-		server := dbtest.Server(t)
-		day := &firstDay{T: t, dir: day.dir, env: []string{"QUINTET_DATABASES__DEFAULT__PORT=" + strconv.Itoa(server.Port)}}
+		postgresql := dbtest.Server(t)
+		day := &firstDay{T: t, dir: day.dir, env: []string{"QUINTET_DATABASES__DEFAULT__PORT=" + strconv.Itoa(postgresql.Port)}}
 		ctx := context.WithoutCancel(t.Context())
 		drop := func() {
-			if err := server.Exec(ctx, "postgres", "DROP DATABASE IF EXISTS blog WITH (FORCE)"); err != nil {
+			if err := postgresql.Exec(ctx, "postgres", "DROP DATABASE IF EXISTS blog WITH (FORCE)"); err != nil {
 				t.Error(err)
 			}
-			if err := server.Exec(ctx, "postgres", "DROP ROLE IF EXISTS blog"); err != nil {
+			if err := postgresql.Exec(ctx, "postgres", "DROP ROLE IF EXISTS blog"); err != nil {
 				t.Error(err)
 			}
 		}
 		drop()
 		for _, sql := range []string{"CREATE ROLE blog LOGIN", "CREATE DATABASE blog OWNER blog"} {
-			if err := server.Exec(ctx, "postgres", sql); err != nil {
+			if err := postgresql.Exec(ctx, "postgres", sql); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -84,13 +85,13 @@ func TestTheFirstDayOfAProject(t *testing.T) {
 			}
 		}
 		day.everyday(everyday, "postgres")
-		rows, err := server.Query(ctx, "blog", "SELECT text FROM polls_entry")
+		rows, err := postgresql.Query(ctx, "blog", "SELECT text FROM polls_entry")
 		if err != nil || len(rows) != 1 || rows[0][0] != "Hello, PostgreSQL or not" {
 			t.Errorf("the server has %q, %v", rows, err)
 		}
 
 		day.env = nil // and the same by the file
-		day.switchSettings(server.Port)
+		day.switchSettings(postgresql.Port)
 		if out := day.run("go run ./manage showmigrations"); !strings.Contains(out, " [X] 0001_initial\n") {
 			t.Errorf("with the settings of PostgreSQL showmigrations says\n%s", out)
 		}
@@ -160,7 +161,7 @@ func (d *firstDay) everyday(lines []string, engine string) {
 			if !strings.Contains(out, " passed, 0 failed, ") || strings.Contains(out, "\n0 passed") {
 				d.Errorf("%s says\n%s", line, out)
 			}
-			if _, err := exec.LookPath("initdb"); err == nil && !strings.HasSuffix(out, " passed, 0 failed, 0 skipped\n") {
+			if _, err := server.Find(); err == nil && !strings.HasSuffix(out, " passed, 0 failed, 0 skipped\n") {
 				d.Errorf("PostgreSQL is installed, and %s says\n%s", line, out)
 			}
 		default:

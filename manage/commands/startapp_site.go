@@ -82,7 +82,7 @@ func requireDirectly(old []byte) ([]byte, error) {
 // checkFree finds who else has the name in the package of the site, where an import
 // of the app has to fit in.
 func (p project) checkFree(name string) error {
-	sources, err := filepath.Glob(filepath.Join(p.root, "site", "*.go"))
+	sources, err := os.ReadDir(filepath.Join(p.root, "site"))
 	if err != nil {
 		return err
 	}
@@ -93,12 +93,16 @@ func (p project) checkFree(name string) error {
 		}
 	}
 	for _, source := range sources {
-		fset := token.NewFileSet()
-		text, err := os.ReadFile(source)
+		if filepath.Ext(source.Name()) != ".go" {
+			continue
+		}
+		shown := filepath.Join("site", source.Name())
+		text, err := os.ReadFile(filepath.Join(p.root, shown))
 		if err != nil {
 			return err
 		}
-		file, err := parser.ParseFile(fset, filepath.Join("site", filepath.Base(source)), text, parser.SkipObjectResolution)
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, shown, text, parser.SkipObjectResolution)
 		if err != nil {
 			return &Error{Problem: err.Error(), Hint: "correct it first", Err: err}
 		}
@@ -107,7 +111,7 @@ func (p project) checkFree(name string) error {
 		}
 		for _, imported := range file.Imports {
 			if other := pathOf(imported); importName(imported) == name && other != p.module+"/"+name &&
-				slices.Contains([]string{"apps.go", "urls.go"}, filepath.Base(source)) {
+				slices.Contains([]string{"apps.go", "urls.go"}, source.Name()) {
 				return taken(fset.Position(imported.Pos()))
 			}
 		}
