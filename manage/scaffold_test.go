@@ -204,7 +204,7 @@ func (d *firstDay) visit(line, engine string) {
 	}
 
 	form := url.Values{"text": {"Hello, PostgreSQL or not"}}
-	posted, err := http.PostForm(address+"/polls/", form) //nolint:noctx // the process ends with the context
+	posted, err := http.PostForm(address+"/polls/", form)
 	if err != nil {
 		d.Fatal(err)
 	}
