@@ -148,13 +148,20 @@ func (d *firstDay) readme() [][]string {
 	return blocks
 }
 
-// everyday runs the first block of the README: migrate, test, runserver.
+// everyday runs the first block of the README: migrate, check, test, runserver.
 func (d *firstDay) everyday(lines []string, engine string) {
 	d.Helper()
 	for _, line := range lines {
 		switch {
 		case strings.Contains(line, " runserver"):
 			d.visit(line, engine)
+		case strings.Contains(line, " check"):
+			line, _, _ = strings.Cut(line, " #")
+			for _, options := range []string{"", " --database default"} {
+				if out := d.run(line + options); !strings.Contains(out, "no problems") {
+					d.Errorf("%s says\n%s", line+options, out)
+				}
+			}
 		case strings.Contains(line, " test"):
 			line, _, _ = strings.Cut(line, " #")
 			out := d.run(line + " -- -count=1")
