@@ -32,6 +32,7 @@ var floors = map[string]int{
 	"db/dbtest":           3,
 	"app":                 4, // one site, the life of a request
 	"app/echov4":          5, // the way out
+	"manage/reload":       0, // builds and swaps processes; knows no framework
 	"manage/commands":     6,
 	"manage/demo/sales":   6, // an app of the demo does not know its site
 	"manage/demo":         7,
@@ -59,6 +60,7 @@ var doors = []struct {
 	{"github.com/spf13/pflag", "the command line ends at the commands", []string{"manage/commands"}},
 	{"github.com/lmittmann/tint", "colours belong to a terminal", []string{"manage/commands"}},
 	{"golang.org/x/term", "only the command line has a terminal", []string{"manage/commands"}},
+	{"github.com/fsnotify/fsnotify", "files are watched for one purpose", []string{"manage/reload"}},
 	{"testing", "test code does not belong into a site's binary", helpers},
 	{"C", "no cgo", nil},
 }
