@@ -58,6 +58,7 @@ func (s *supervisor) arrange(ctx context.Context, l layout) {
 		return
 	}
 	s.watcher = watch(ctx, l, s.Poll, func(err error) { s.report(Event{Polling: err}) })
+	s.report(Event{Watching: l.roots})
 	if info, err := os.Stat(s.Program.Executable); err != nil || l.newerThan(info.ModTime()) {
 		s.since = time.Now()
 		s.begin(ctx, false)
@@ -118,7 +119,7 @@ func (s *supervisor) begin(ctx context.Context, first bool) {
 func (s *supervisor) attempt(ctx context.Context, number int, first, restart bool, serving *process) result {
 	r := result{number: number}
 	what := spawn{
-		path: s.Program.Executable, args: s.Args, dir: s.dir, stdout: s.Stdout, stderr: s.Stderr,
+		path: s.Program.Executable, args: s.Args, dir: s.dir, stdout: s.Stdout, stderr: s.Stderr, idle: s.IdleTimeout,
 		brief: brief{
 			Parent: os.Getpid(), Dir: s.dir, Address: s.Listener.Addr().String(), Grace: s.Grace,
 			Again: !first, Terminal: s.Terminal,

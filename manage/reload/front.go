@@ -12,6 +12,7 @@ import (
 	"net/http/httputil"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -86,9 +87,10 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // isNavigation reports whether a browser wants to show the answer as a page.
 func isNavigation(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
+	return (r.Method == http.MethodGet || r.Method == http.MethodHead) && wantsPage(r)
+}
+
+func wantsPage(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
 	}
@@ -159,12 +161,26 @@ func (f *front) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		panic(http.ErrAbortHandler) // nobody listens
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		panic(http.ErrAbortHandler) // it has hung up, and so do we
+	p := r.Context().Value(pickedKey{}).(*picked)
+	select {
+	case <-p.done:
+		if failure := hasEnded(p.process, Serving); f.browser && wantsPage(r) {
+			f.writePage(w, failure, p.id)
+		} else {
+			f.unavailable(w, failure)
+		}
+	case <-time.After(dying):
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+			panic(http.ErrAbortHandler) // it has hung up, and so do we
+		}
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, fmt.Sprintf("the site does not answer: %v", err), http.StatusBadGateway)
 	}
-	w.Header().Set("Retry-After", "1")
-	http.Error(w, fmt.Sprintf("the site does not answer: %v", err), http.StatusBadGateway)
 }
+
+// dying is how long it takes at most to hear of the end of a process whose
+// connections have ended.
+const dying = time.Second / 2
 
 // now is the id of what is served, and what is closed when it changes.
 func (f *front) now() (id string, changed <-chan struct{}, open bool) {

@@ -3,6 +3,7 @@ package reload
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -37,6 +38,7 @@ type spawn struct {
 	path           string
 	args           []string
 	dir            string // for its socket
+	idle           time.Duration // how long the process keeps connections
 	brief          brief
 	stdout, stderr io.Writer
 }
@@ -87,9 +89,9 @@ func (s spawn) start(number int) (*process, error) {
 	p.cmd.ExtraFiles = []*os.File{listener, control, status}
 	p.cmd.WaitDelay = time.Second // for words that its own children keep open
 	p.transport = &http.Transport{
-		// One connection for each request, and nothing is ever sent to a process
-		// that is about to close one.
-		DisableKeepAlives: true, DisableCompression: true,
+		// Each client, by its address, has connections of its own. They are left
+		// before the process leaves them: a request in between would be lost.
+		MaxIdleConns: 100, IdleConnTimeout: s.idle / 2, DisableCompression: true,
 		DialContext: func(ctx context.Context, _, remote string) (net.Conn, error) {
 			return dial(ctx, socket, remote)
 		},
@@ -134,8 +136,23 @@ func dial(ctx context.Context, socket, remote string) (net.Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	return conn, nil
+	return patient{conn}, nil
 }
+
+// patient is a connection that can be read to its end when its other end does not
+// read any more: an answer may come before the whole request was asked for.
+type patient struct{ net.Conn }
+
+func (c patient) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(b), nil
+	}
+	return n, err
+}
+
+// CloseWrite is asked for by upgraded connections.
+func (c patient) CloseWrite() error { return c.Conn.(*net.UnixConn).CloseWrite() }
 
 // arrive counts a request that is on its way; the function that it returns says,
 // once, that its answer has begun, or never will.

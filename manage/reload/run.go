@@ -43,13 +43,14 @@ type Options struct {
 }
 
 // Event is something that has happened, for those who sit before the terminal. One
-// of Files, Took, Failure, Polling and Err says what.
+// of its fields says what.
 type Event struct {
-	Files   []string      // have changed, and are looked at
-	Took    time.Duration // from a change until a new process serves it
-	Failure *Failure      // what has not come to that
-	Polling error         // why files are polled
-	Err     error         // what else is wrong: reloading may not work
+	Watching []string // the folders that are watched, with those in them
+	Files    []string      // have changed, and are looked at
+	Took     time.Duration // from a change until a new process serves it
+	Failure  *Failure      // what has not come to that
+	Polling  error         // why files are polled
+	Err      error         // what else is wrong: reloading may not work
 }
 
 // ErrUnclean is returned by [Run] when the last process did not end well. It has said
