@@ -121,7 +121,7 @@ func (s *supervisor) attempt(ctx context.Context, number int, first, restart boo
 	what := spawn{
 		path: s.Program.Executable, args: s.Args, dir: s.dir, stdout: s.Stdout, stderr: s.Stderr, idle: s.IdleTimeout,
 		brief: brief{
-			Parent: os.Getpid(), Dir: s.dir, Address: s.Listener.Addr().String(), Grace: s.Grace,
+			Dir: s.dir, Address: s.Listener.Addr().String(), Grace: s.Grace,
 			Again: !first, Terminal: s.Terminal,
 		},
 	}

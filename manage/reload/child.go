@@ -23,7 +23,6 @@ const (
 
 // brief is what a parent tells its child.
 type brief struct {
-	Parent   int           // its process
 	Dir      string        // its temporary folder
 	Address  string        // what it listens at
 	Grace    time.Duration // after which a child that was told to end is gone
@@ -35,7 +34,9 @@ type brief struct {
 type Child struct {
 	brief
 	listener *inherited
-	told     chan struct{} // closed when it has to end
+	ending   <-chan struct{} // of its context
+	told     chan struct{}   // closed when the parent wants it to end, or is gone
+	parting  bool            // the parent has said so itself; after told
 }
 
 // Inherit returns what this process has from its parent: nil when it is no child.
@@ -74,6 +75,7 @@ func (c *Child) listen(control *os.File) {
 		if _, err := control.Read(one); err != nil {
 			break
 		}
+		c.parting = true
 	}
 	close(c.told)
 	time.Sleep(c.Grace)
@@ -81,7 +83,8 @@ func (c *Child) listen(control *os.File) {
 	os.Exit(1)
 }
 
-// Context returns a context that ends with ctx, and when the child has to end.
+// Context returns a context that ends with ctx, and when the child has to end. It is
+// asked for once, before Close.
 func (c *Child) Context(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -91,6 +94,7 @@ func (c *Child) Context(ctx context.Context) context.Context {
 		case <-ctx.Done():
 		}
 	}()
+	c.ending = ctx.Done()
 	return ctx
 }
 
@@ -106,9 +110,21 @@ func (c *Child) Terminal() bool { return c.brief.Terminal }
 // Accept tells the parent that this process is ready.
 func (c *Child) Listener() net.Listener { return c.listener }
 
-// Close cleans up after a parent that could not: one that was killed.
+// Close cleans up after a parent that could not: one that was killed. The signal
+// that tells so may come before the pipe does.
 func (c *Child) Close() {
-	if os.Getppid() != c.Parent {
+	select {
+	case <-c.ending:
+		select {
+		case <-c.told:
+		case <-time.After(time.Second): // the signal was meant for this process alone
+			return
+		}
+	case <-c.told:
+	default:
+		return
+	}
+	if !c.parting {
 		_ = os.RemoveAll(c.Dir) // nobody is left who could be told
 	}
 }

@@ -170,8 +170,14 @@ func (p *process) arrive() (begun func()) {
 	})
 }
 
-// tell lets the process end: it drains as at any shutdown.
-func (p *process) tell() { p.told.Do(func() { p.control.Close() }) }
+// tell lets the process end: it drains as at any shutdown. The byte says that it is
+// told; the end of the pipe alone would say that nobody is left.
+func (p *process) tell() {
+	p.told.Do(func() {
+		_, _ = p.control.Write([]byte("!")) // a process that has ended needs no word
+		_ = p.control.Close()
+	})
+}
 
 // beginning is how long a request may take to begin its answer before the streams of
 // its process are told to end. It may become a stream, which would be refused then.
