@@ -511,7 +511,7 @@ func TestRunserverWithoutSourceServesWhatIsBuilt(t *testing.T) {
 		says   string
 	}{
 		"no source":  {func(cmd *exec.Cmd) { cmd.Dir = elsewhere }, "Reload: off; the source of example.com/blog/manage is not in this folder"},
-		"no Go":      {func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "PATH="+elsewhere) }, "Reload: off; Go is not installed, or not in PATH"},
+		"no Go":      {func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, "PATH="+elsewhere) }, "Reload: off; the go command is not installed, or not in PATH"},
 		"--noreload": {func(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "--noreload") }, "Quintet "},
 	} {
 		t.Run(name, func(t *testing.T) {

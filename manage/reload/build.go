@@ -28,14 +28,13 @@ func (b builder) build(ctx context.Context) (complaint string, err error) {
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return "", err
 	}
-	// Half of the time goes to the linker, and a good part of that to debugging
-	// symbols, which nobody attaches a debugger for, and to collecting garbage.
-	args := slices.Concat([]string{"build", "-o", b.path(), "-buildvcs=false", "-ldflags=-s -w"}, b.program.Flags, []string{b.program.Package})
+	args := slices.Concat([]string{"build", "-o", b.path(), "-buildvcs=false"}, b.program.Flags, []string{b.program.Package})
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = b.program.Dir
 	cmd.Env = append(os.Environ(), "GOTMPDIR="+work)
-	if os.Getenv("GOGC") == "" {
-		cmd.Env = append(cmd.Env, "GOGC=400")
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		// A fifth of a small build would be spent on collecting garbage.
+		cmd.Env = append(cmd.Env, "GOGC=off", "GOMEMLIMIT=1GiB")
 	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -34,7 +34,7 @@ type front struct {
 }
 
 func newFront(browser bool) *front {
-	f := &front{browser: browser, page: newPage(), epoch: time.Now().UnixMilli(), changed: make(chan struct{})}
+	f := &front{browser: browser, page: newPage(), epoch: time.Now().UnixMilli(), busy: true, changed: make(chan struct{})}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite:        rewrite,
 		Transport:      passOn{},

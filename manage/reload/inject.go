@@ -34,7 +34,7 @@ type lengthened struct {
 func (l *lengthened) Read(b []byte) (int, error) {
 	if !l.over {
 		n, err := l.ReadCloser.Read(b)
-		if err != io.EOF { //nolint:errorlint // as io.Copy does: this one is no failure
+		if err != io.EOF {
 			return n, err
 		}
 		if l.over = true; n > 0 {

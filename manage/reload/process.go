@@ -37,7 +37,7 @@ type process struct {
 type spawn struct {
 	path           string
 	args           []string
-	dir            string // for its socket
+	dir            string        // for its socket
 	idle           time.Duration // how long the process keeps connections
 	brief          brief
 	stdout, stderr io.Writer

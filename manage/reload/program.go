@@ -41,7 +41,7 @@ func Find(ctx context.Context) (Program, error) {
 		return Program{}, err
 	}
 	if _, err := exec.LookPath("go"); err != nil {
-		return Program{}, errors.New("Go is not installed, or not in PATH")
+		return Program{}, errors.New("the go command is not installed, or not in PATH")
 	}
 	here, err := os.Getwd()
 	if err != nil {

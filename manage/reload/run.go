@@ -45,7 +45,7 @@ type Options struct {
 // Event is something that has happened, for those who sit before the terminal. One
 // of its fields says what.
 type Event struct {
-	Watching []string // the folders that are watched, with those in them
+	Watching []string      // the folders that are watched, with those in them
 	Files    []string      // have changed, and are looked at
 	Took     time.Duration // from a change until a new process serves it
 	Failure  *Failure      // what has not come to that
@@ -83,8 +83,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	// Ctrl-C too, little is left.
 	_ = os.RemoveAll(dir)
 
-	shut := make(chan error, 1)
-	go func() { shut <- server.Shutdown(context.Background()) }()
+	shut := make(chan struct{})
+	go func() {
+		defer close(shut)
+		_ = server.Shutdown(context.Background()) // the listener is gone, one way or the other
+	}()
 	err = errors.Join(err, s.stop())
 	select {
 	case <-shut:

@@ -81,7 +81,7 @@ func TestNoRequestFailsDuringASwap(t *testing.T) {
 				}
 				body, err := io.ReadAll(response.Body)
 				response.Body.Close()
-				if err != nil || response.StatusCode != 200 || !strings.HasPrefix(string(body), "v") {
+				if err != nil || response.StatusCode != http.StatusOK || !strings.HasPrefix(string(body), "v") {
 					failed.Add(1)
 					t.Errorf("%s %s: %s, %q, %v", method, path, response.Status, body, err)
 				}
