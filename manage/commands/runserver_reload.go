@@ -59,6 +59,8 @@ func (c *cli) reportReload(e reload.Event) {
 		c.sayf(c.env.Stdout, "%s has changed...\n", e.Files[0])
 	case e.Took > 0:
 		c.sayf(c.env.Stdout, "%s after %s\n", c.out.paint(green, "Reloaded"), e.Took.Round(10*time.Millisecond))
+	case e.Healed:
+		c.sayf(c.env.Stdout, "%s, what serves is up to date\n", c.out.paint(green, "All is well again"))
 	case e.Failure != nil:
 		c.reportFailure(e.Failure)
 	case e.Polling != nil:

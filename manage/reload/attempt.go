@@ -177,7 +177,9 @@ func (s *supervisor) finish(ctx context.Context, r result) {
 	case r.process == nil && s.serving == nil: // it has ended meanwhile
 		s.begin(ctx, false)
 	case r.process == nil:
-		s.front.heal(s.pages)
+		if s.front.heal(s.pages) {
+			s.report(Event{Healed: true})
+		}
 		s.settle()
 	default:
 		s.retire(s.front.serve(r.process))

@@ -239,13 +239,14 @@ func (f *front) rest() { f.change(func() { f.busy = false }) }
 
 // heal says that nothing had to come of it: what is served is right. Browsers load
 // their page again if it may be another one.
-func (f *front) heal(pages bool) {
+func (f *front) heal(pages bool) (hadFailed bool) {
 	f.change(func() {
-		if pages || f.failure != nil {
+		if hadFailed = f.failure != nil; hadFailed || pages {
 			f.number++
 		}
 		f.failure, f.busy = nil, false
 	})
+	return hadFailed
 }
 
 // close ends what waits.

@@ -49,6 +49,7 @@ type Event struct {
 	Files    []string      // have changed, and are looked at
 	Took     time.Duration // from a change until a new process serves it
 	Failure  *Failure      // what has not come to that
+	Healed   bool          // what has failed is as good again as what is served
 	Polling  error         // why files are polled
 	Err      error         // what else is wrong: reloading may not work
 }

@@ -46,7 +46,7 @@ func TestWhatDoesNotCompileIsShownAndTheLastGoodBuildServesOn(t *testing.T) {
 	}
 	status, body, header := r.browse()
 	for _, want := range []string{
-		"This does not compile", "<b>blog/version.go:3</b>:47", "undefined: nosuch", "<i>3</i>const Version",
+		"This does not compile", "<b>blog/version.go:3</b>:47", "undefined: nosuch", "<i>3</i><span>const Version",
 		"&lt;script&gt;alert(1)&lt;/script&gt;", `<script src="/__quintet__/reload.js?`, "The last good build still answers",
 	} {
 		if !strings.Contains(body, want) {
@@ -79,6 +79,7 @@ func TestAnUndoneMistakeHealsWithoutANewProcess(t *testing.T) {
 	browser := r.listen()
 	broken := browser.next()
 	r.write("blog/version.go", version("v2"))
+	r.wait("healing", func(e reload.Event) bool { return e.Healed })
 	if healed := browser.next(); healed == broken {
 		t.Errorf("a browser is told %s again", healed)
 	}
