@@ -94,7 +94,7 @@ func ticks(r *views.Request) (views.Response, error) {
 }
 `
 	blogMigration = "-- +goose Up\nCREATE TABLE poll (id integer PRIMARY KEY);\n-- +goose Down\nDROP TABLE poll;\n"
-	blogSettings  = "DEBUG: true\nSECRET_KEY: only-for-the-test\nLOG_LEVEL: error\nDATABASES:\n  default:\n    ENGINE: sqlite\n    NAME: blog.sqlite3\n"
+	blogSettings  = "DEBUG: true\nSECRET_KEY: only-for-the-test\nLOG_LEVEL: error\nDATABASES:\n  default:\n    ENGINE: sqlite\n    NAME: blog.sqlite3\n    CONN_MAX_AGE: 60\n    CONN_HEALTH_CHECKS: true\n"
 )
 
 func blogView(word string) string {

@@ -40,7 +40,8 @@ type Child struct {
 }
 
 // Inherit returns what this process has from its parent: nil when it is no child.
-// It takes the variable out of the environment, so that it is asked once, early.
+// It takes the variable out of the environment, so that it is asked once, early. From
+// then on SIGTERM alone ends a child no more: its context does.
 func Inherit() (*Child, error) {
 	text, found := os.LookupEnv(envKey)
 	if !found || !supported {
@@ -50,7 +51,7 @@ func Inherit() (*Child, error) {
 	if err := errors.Join(os.Unsetenv(envKey), json.Unmarshal([]byte(text), &c.brief)); err != nil {
 		return nil, fmt.Errorf("reload: %s: %w", envKey, err)
 	}
-	ignoreBrokenPipes()
+	outlive()
 	for fd := uintptr(fdListener); fd <= fdStatus; fd++ {
 		closeOnExec(fd)
 	}
@@ -117,7 +118,7 @@ func (c *Child) Close() {
 	case <-c.ending:
 		select {
 		case <-c.told:
-		case <-time.After(time.Second): // the signal was meant for this process alone
+		case <-time.After(5 * time.Second): // the signal was meant for this process alone
 			return
 		}
 	case <-c.told:

@@ -18,6 +18,9 @@ func signalGroup(p *os.Process, s syscall.Signal) error { return syscall.Kill(-p
 
 func closeOnExec(fd uintptr) { syscall.CloseOnExec(int(fd)) }
 
-// ignoreBrokenPipes lets a process finish whose parent does not read its words any
-// more.
-func ignoreBrokenPipes() { signal.Ignore(syscall.SIGPIPE) }
+// outlive lets a child finish after its parent: nobody reads its words any more, and
+// the signal that tells so comes once for each thread that the parent had.
+func outlive() {
+	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM)
+}
