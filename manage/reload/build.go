@@ -31,7 +31,7 @@ func (b builder) build(ctx context.Context) (complaint string, err error) {
 	args := slices.Concat([]string{"build", "-o", b.path(), "-buildvcs=false"}, b.program.Flags, []string{b.program.Package})
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = b.program.Dir
-	cmd.Env = append(os.Environ(), "GOTMPDIR="+work)
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+work, "TMPDIR="+work) // a C compiler that is interrupted leaves things
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		// A fifth of a small build would be spent on collecting garbage.
 		cmd.Env = append(cmd.Env, "GOGC=off", "GOMEMLIMIT=1GiB")
