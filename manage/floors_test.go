@@ -32,6 +32,7 @@ var floors = map[string]int{
 	"db/dbtest":           3,
 	"app":                 4, // one site, the life of a request
 	"app/echov4":          5, // the way out
+	"manage/reload":       0, // builds and swaps processes; knows no framework
 	"manage/commands":     6,
 	"manage/demo/sales":   6, // an app of the demo does not know its site
 	"manage/demo":         7,
@@ -60,6 +61,7 @@ var doors = []struct {
 	{"github.com/lmittmann/tint", "colours belong to a terminal", []string{"manage/commands"}},
 	{"golang.org/x/mod/", "go.mod files of projects are written in one place", []string{"manage/commands"}},
 	{"golang.org/x/term", "only the command line has a terminal", []string{"manage/commands"}},
+	{"github.com/fsnotify/fsnotify", "files are watched for one purpose", []string{"manage/reload"}},
 	{"testing", "test code does not belong into a site's binary", helpers},
 	{"C", "no cgo", nil},
 }

@@ -88,7 +88,7 @@ func serveDemo(t *testing.T, program string) {
 			break
 		}
 	}
-	if url == "" || !strings.Contains(said.String(), "First start: ") || !strings.Contains(said.String(), "Settings: settings.yaml") {
+	if url == "" || strings.Count(said.String(), "First start: ") != 1 || !strings.Contains(said.String(), "Settings: settings.yaml") {
 		t.Fatalf("it says\n%s%s", said.String(), stderr.String())
 	}
 

@@ -22,7 +22,7 @@ func Run(ctx context.Context, env Env) int {
 		c.err = c.env.styleOf(c.env.Stderr, c.globals)
 		c.out = c.env.styleOf(c.env.Stdout, c.globals)
 		if env.process {
-			slog.SetDefault(newLogger(c.env.Stderr, c.err))
+			slog.SetDefault(newLogger(c.env.Stderr, c.env.isTerminal(c.env.Stderr), c.err))
 		}
 		err = c.run(context.WithValue(ctx, cliKey{}, c), c.env.Args)
 	}

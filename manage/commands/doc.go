@@ -8,7 +8,7 @@
 //
 //	startproject NAME [DIR]    make a new project
 //	startapp NAME              add an app to the project
-//	runserver [ADDRESS]        serve the site for development
+//	runserver [ADDRESS]        serve the site for development, and follow its source
 //	check [APP...]             look for mistakes in the whole site
 //	diffsettings               show what the settings change, and where
 //	listurls                   list the addresses of the site, and what answers them
@@ -46,6 +46,18 @@
 // "test" prints a line for each package, the output of what failed, the slowest tests
 // (--slowest), and how many tests were skipped for which reason. --require=postgres
 // turns the tests that PostgreSQL is missing for into failures.
+//
+// # The development server
+//
+// runserver builds the site again when a file of it changes: Go, SQL, templates,
+// static files, settings. The new process takes over when it listens, and until then
+// the last good one serves; nothing fails in between. What does not compile, or does
+// not start, is said in the terminal and shown in the browser. While DEBUG is true, pages
+// in a browser load themselves again. With --noreload, without the source, or without
+// Go it serves what is built.
+//
+// Two processes run: one that watches and one that serves. Both make the site, so
+// that Ready runs in both; see [app.App]. Package reload has the details.
 //
 // # Differences from Django
 //

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/manage/reload"
 )
 
 // Env is what the command line of a site runs in: everything that it reads from the
@@ -40,18 +42,31 @@ type Env struct {
 	// process says that the environment is a whole process, whose default logger
 	// is ours to set.
 	process bool
+	// child is set in the process that runserver has started to serve.
+	child *reload.Child
 }
 
 // Main is the main function of a site's manage program. It runs the command that
 // the program was called with and ends the process with its exit status.
 func Main(newSite func() (*app.Site, error), extra ...app.Command) {
+	child, err := reload.Inherit()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(statusFailed)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second interrupt is the runtime's: it ends the process
+	if child != nil {
+		ctx = child.Context(ctx)
+	}
 	status := Run(ctx, Env{
 		Name: programName(), Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		NewSite: newSite, Commands: extra, process: true,
+		NewSite: newSite, Commands: extra, process: true, child: child,
 	})
 	stop()
+	if child != nil {
+		child.Close()
+	}
 	os.Exit(status)
 }
 

@@ -9,8 +9,8 @@ import (
 
 // newLogger writes for people on a terminal, and for programs elsewhere. The site
 // applies LOG_LEVEL, so that everything may pass here.
-func newLogger(w io.Writer, s style) *slog.Logger {
-	if !isTerminal(w) && !s.on {
+func newLogger(w io.Writer, people bool, s style) *slog.Logger {
+	if !people && !s.on {
 		return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: "15:04:05", NoColor: !s.on}))

@@ -52,6 +52,9 @@ func TestMistakes(t *testing.T) {
 		{"runserver ::1:8000", 1, []string{`error: "::1:8000" is no port and no address with a port`, "hint: "}},
 		{"runserver 192.0.2.1:8000", 1, []string{"error: 192.0.2.1:8000 is no address of this machine", "hint: say 127.0.0.1 for this machine only, or 0.0.0.0 for all of its addresses"}},
 		{"runserver no-such-host.invalid:8000", 1, []string{`error: no address is known for "no-such-host.invalid"`, "hint: say 127.0.0.1"}},
+		{"runserver --norelod", 2, []string{"error: runserver has no option --norelod", "hint: did you mean --noreload?"}},
+		{"runserver --noreload=perhaps", 2, []string{`error: runserver: "perhaps" is no value for --noreload`, "hint: --noreload"}},
+		{"runserver --noreload 99999", 1, []string{`error: "99999" is no port and no address with a port`, "hint: say for example 8001"}},
 		{"runserver 8000 8001", 2, []string{`error: runserver does not know what to do with "8001"`, "hint: usage: manage runserver [ADDRESS]"}},
 	} {
 		t.Run(m.args, func(t *testing.T) {

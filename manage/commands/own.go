@@ -23,6 +23,7 @@ func Call(ctx context.Context, site *app.Site, name string, args ...string) erro
 	c := newCLI(Env{Stdout: w, Stderr: w, NewSite: func() (*app.Site, error) { return site, nil }})
 	if from, ok := ctx.Value(cliKey{}).(*cli); ok {
 		c.env.Name, c.env.Stderr, c.out, c.err = from.env.Name, from.env.Stderr, from.out, from.err
+		c.env.process, c.env.child = from.env.process, from.env.child
 	}
 	root := c.root()
 	root.SetArgs(append([]string{name}, args...))

@@ -15,15 +15,21 @@ import (
 )
 
 func (c *cli) runserverCommand() *cobra.Command {
-	return &cobra.Command{
+	var noreload bool
+	cmd := &cobra.Command{
 		Use: "runserver [ADDRESS]", Short: "Serve the site for development", GroupID: groupDevelopment,
-		Long: "Serve the site for development.\n\nThe address is a port or address:port; without one it is LISTEN in the settings",
+		Long: "Serve the site for development.\n\nThe address is a port or address:port; without one it is LISTEN in the settings.\n" +
+			"When a file of the project changes, it is built again and takes over when it listens",
 		Args: atMost(1), Annotations: map[string]string{needsSite: "yes"},
-		RunE: c.onSite(c.runserver),
 	}
+	cmd.RunE = c.onSite(func(ctx context.Context, site *app.Site, args []string) error {
+		return c.runserver(ctx, site, args, !noreload)
+	})
+	cmd.Flags().BoolVar(&noreload, "noreload", false, "serve what is built already, and watch no files")
+	return cmd
 }
 
-func (c *cli) runserver(ctx context.Context, site *app.Site, args []string) error {
+func (c *cli) runserver(ctx context.Context, site *app.Site, args []string, reloading bool) error {
 	settings := site.Settings()
 	address, err := parseAddress(strings.Join(args, ""), settings.Listen)
 	if err != nil {
@@ -34,6 +40,9 @@ func (c *cli) runserver(ctx context.Context, site *app.Site, args []string) erro
 			Problem: "ALLOWED_HOSTS is empty and DEBUG is false: every request would be refused",
 			Hint:    fmt.Sprintf("say DEBUG: true or fill ALLOWED_HOSTS (DEBUG: %s)", settings.Origin("DEBUG")),
 		}
+	}
+	if c.env.child != nil {
+		return c.serveChild(ctx, site)
 	}
 	if err := c.check(site); err != nil {
 		return err
@@ -50,9 +59,13 @@ func (c *cli) runserver(ctx context.Context, site *app.Site, args []string) erro
 	if database := describe(site); database != "" {
 		c.sayf(c.env.Stdout, "Database: %s\n", database)
 	}
+	serve := func() error { return site.Serve(ctx, listener) }
+	if reloading && c.env.process { // what a test runs is no program of its own
+		serve = c.prepareReload(ctx, site, listener, serve)
+	}
 	c.sayf(c.env.Stdout, "Serving at %s\n", c.out.paint(bold, visible(listener.Addr())))
 	c.sayf(c.env.Stdout, "Quit with Ctrl-C.\n")
-	return site.Serve(ctx, listener)
+	return serve()
 }
 
 // warnOfPending looks into the default database, and so finds out as well whether

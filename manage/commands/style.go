@@ -33,10 +33,15 @@ func (e Env) styleOf(w io.Writer, o globals) style {
 	case o.forceColor:
 		return style{on: true}
 	}
-	return style{on: isTerminal(w) && e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb"}
+	return style{on: e.isTerminal(w) && e.Getenv("NO_COLOR") == "" && e.Getenv("TERM") != "dumb"}
 }
 
-func isTerminal(w io.Writer) bool {
+// isTerminal reports whether people read what is written to w: themselves, or passed
+// on by the process that has started this one.
+func (e Env) isTerminal(w io.Writer) bool {
+	if e.child != nil && w == e.Stderr {
+		return e.child.Terminal()
+	}
 	file, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
