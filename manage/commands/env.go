@@ -45,14 +45,35 @@ type Env struct {
 // Main is the main function of a site's manage program. It runs the command that
 // the program was called with and ends the process with its exit status.
 func Main(newSite func() (*app.Site, error), extra ...app.Command) {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second interrupt is the runtime's: it ends the process
+	ctx, stop := untilSignal()
 	status := Run(ctx, Env{
 		Name: programName(), Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		NewSite: newSite, Commands: extra, process: true,
 	})
 	stop()
 	os.Exit(status)
+}
+
+// untilSignal is a context that ends at an interrupt or SIGTERM. A second one ends the
+// process as if nobody had listened to the first.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, ended...)
+	go func() {
+		<-signals
+		cancel()
+		again := <-signals
+		signal.Reset(ended...)
+		if self, err := os.FindProcess(os.Getpid()); err != nil || self.Signal(again) != nil {
+			os.Exit(statusFailed) // where a process cannot signal itself
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+	}
 }
 
 // programName is how the user has called this program. What "go run" has built and
