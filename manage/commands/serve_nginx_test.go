@@ -237,14 +237,10 @@ func (l *load) failure() error {
 }
 
 // nginx starts an nginx with the configuration of the scaffold, and returns where it
-// listens.
-func nginx(t *testing.T, dir, network, upstream string) (address string) {
+// listens. Static files are those of the folder.
+func nginx(t *testing.T, static, network, upstream string) (address string) {
 	t.Helper()
 	program := installed(t, "nginx", "nginx")
-	static := filepath.Join(dir, "static")
-	if err := os.Mkdir(static, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	if network == "unix" {
 		upstream = "unix:" + upstream
 	}
@@ -385,12 +381,6 @@ func streamsThroughNginx(t *testing.T, program, network string) {
 	large := strings.Repeat("x", 1<<20)
 	if got := mustFetch(t, client, http.MethodPost, "/echo", large, nil); got != large {
 		t.Errorf("a body of %d bytes comes back with %d", len(large), len(got))
-	}
-	if err := os.WriteFile(filepath.Join(dir, "static", "site.css"), []byte("body {}"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if got := mustFetch(t, client, http.MethodGet, "/static/site.css", "", nil); got != "body {}" {
-		t.Errorf("a static file is %q", got)
 	}
 	p.stops(t)
 }

@@ -329,7 +329,7 @@ func socketActivated(t *testing.T, program string) {
 	p.writes(t, "Listening on ")
 	pid := strconv.Itoa(p.Process.Pid)
 	response, _, err := fetch(t.Context(), clientOf(t, "unix", path, nil), http.MethodGet, "/who", "", nil)
-	if err != nil || response.StatusCode != 200 || response.Header.Get("X-Process") != pid {
+	if err != nil || response.StatusCode != http.StatusOK || response.Header.Get("X-Process") != pid {
 		t.Errorf("%v, %v", response, err)
 	}
 	p.stops(t)
