@@ -13,69 +13,18 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"text/template"
+
+	"github.com/goquintet/quintet/manage/commands"
 )
 
-// scaffolded is a file of deploy as a project called blog gets it.
-func scaffolded(t *testing.T, name string) string {
+// startedWithApp is a new project with a first app.
+func startedWithApp(t *testing.T) (root string) {
 	t.Helper()
-	source, err := os.ReadFile(filepath.Join("scaffold", "project", "deploy", name+".tmpl"))
-	if err != nil {
-		t.Fatal(err)
+	root = started(t)
+	if r := run(t, commands.Env{Dir: root}, "startapp", "polls"); r.status != 0 {
+		t.Fatalf("startapp polls: %+v", r)
 	}
-	parsed, err := template.New(name).Delims("[[", "]]").Option("missingkey=error").Parse(string(source))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var text strings.Builder
-	if err := parsed.Execute(&text, map[string]string{"Name": "blog", "Module": "example.com/blog"}); err != nil {
-		t.Fatal(err)
-	}
-	return text.String()
-}
-
-// write writes a file, and its folder.
-func write(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// blog is a project with what the files of deploy speak about: a program, settings,
-// an app and a site with static files.
-func blog(t *testing.T) (dir string) {
-	t.Helper()
-	dir = t.TempDir()
-	root, err := filepath.Abs(filepath.Join("..", ".."))
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := func(path string) string {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	module := strings.Replace(read(filepath.Join(root, "go.mod")), "module github.com/goquintet/quintet\n",
-		"module example.com/blog\n\nreplace github.com/goquintet/quintet => "+root+"\n\nrequire github.com/goquintet/quintet v0.0.0\n", 1)
-	for name, text := range map[string]string{
-		"go.mod":                             module,
-		"go.sum":                             read(filepath.Join(root, "go.sum")),
-		"settings.yaml":                      "DEBUG: true\nDATABASES: {default: {ENGINE: sqlite, NAME: db.sqlite3}}\n",
-		"manage/main.go":                     read("testdata/served/main.go"),
-		"manage/migrations/0001_initial.sql": read("testdata/served/migrations/0001_initial.sql"),
-		"polls/static/polls/live.js":         "// live",
-		"polls/static/site.css":              "/* of the app */",
-		"site/static/site.css":               "/* of the site */",
-	} {
-		write(t, filepath.Join(dir, name), text)
-	}
-	return dir
+	return root
 }
 
 // TestSystemdKnowsTheUnits: systemd finds nothing to say about them, under their own
@@ -83,12 +32,12 @@ func blog(t *testing.T) (dir string) {
 func TestSystemdKnowsTheUnits(t *testing.T) {
 	t.Parallel()
 	analyze := installed(t, "systemd", "systemd-analyze")
-	dir := t.TempDir()
-	service := strings.ReplaceAll(scaffolded(t, "NAME.service"), "/opt/blog/manage", analyze) // a program that is there
+	deploy, dir := filepath.Join(started(t), "deploy"), t.TempDir()
+	service := strings.ReplaceAll(read(t, deploy, "blog.service"), "/opt/blog/manage", analyze) // a program that is there
 	for name, text := range map[string]string{
-		"blog.service": service, "blog@.service": service, "blog.socket": scaffolded(t, "NAME.socket"),
+		"blog.service": service, "blog@.service": service, "blog.socket": read(t, deploy, "blog.socket"),
 	} {
-		write(t, filepath.Join(dir, name), text)
+		write(t, text, dir, name)
 	}
 	for _, args := range [][]string{
 		{"verify", "./blog.socket", "./blog.service"},
@@ -105,15 +54,16 @@ func TestSystemdKnowsTheUnits(t *testing.T) {
 }
 
 // TestTheReadmeOfDeploy does what it says, as far as that needs no root and no
-// systemd: build, collect the static files, and serve, with its environment, the
-// command line of the unit, and nginx before it.
+// systemd: build, collect the static files, check, migrate and serve, with its
+// environment, the command line of the unit, and nginx before it.
 func TestTheReadmeOfDeploy(t *testing.T) {
 	t.Parallel()
-	dir := blog(t)
-	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(scaffolded(t, "README.md"), -1)
+	installed(t, "nginx", "nginx")
+	root := startedWithApp(t)
+	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(read(t, root, "deploy", "README.md"), -1)
 	for _, block := range blocks[:2] {
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-euc", block[1])
-		cmd.Dir = dir
+		cmd.Dir = root
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", block[1], err, out)
 		}
@@ -121,37 +71,39 @@ func TestTheReadmeOfDeploy(t *testing.T) {
 	var environ []string
 	for line := range strings.Lines(blocks[2][1]) {
 		if line = strings.TrimSpace(line); !strings.Contains(line, "_DATABASES_") {
-			environ = append(environ, strings.Replace(line, "=...", "=a secret of the test", 1))
+			environ = append(environ, strings.Replace(line, "=...", "=only-for-this-test-and-long-enough-0123456789-abcdefghijklmno", 1))
 		}
 	}
 	environ = append(environ, "QUINTET_DATABASES__DEFAULT__NAME="+filepath.Join(t.TempDir(), "db.sqlite3"))
 
-	command := regexp.MustCompile(`(?m)^ExecStart=/opt/blog/(.*)$`).FindStringSubmatch(scaffolded(t, "NAME.service"))
-	args := strings.Fields(command[1])
-	migrate := start(t, dir, nil, environ, filepath.Join(dir, "bin", args[0]), "migrate")
-	if status, said := migrate.ends(t); status != 0 {
-		t.Fatalf("migrate ends with %d:\n%s", status, said)
+	program := filepath.Join(root, "bin", "manage")
+	for _, args := range [][]string{{"check", "--deploy"}, {"migrate"}} {
+		if status, said := start(t, root, nil, environ, program, args...).ends(t); status != 0 {
+			t.Fatalf("%s ends with %d:\n%s", args, status, said)
+		}
 	}
-	run := t.TempDir()
-	socket, address := shared(t, run, "unix")
-	p := start(t, dir, []*os.File{socket}, append(environ, "LISTEN_FDS=1"), filepath.Join(dir, "bin", args[0]), args[1:]...)
+	command := regexp.MustCompile(`(?m)^ExecStart=/opt/blog/manage (.*)$`).FindStringSubmatch(read(t, root, "deploy", "blog.service"))
+	socket, address := shared(t, t.TempDir(), "unix")
+	p := start(t, root, []*os.File{socket}, append(environ, "LISTEN_FDS=1"), program, strings.Fields(command[1])...)
 	p.serving(t, 1)
-	front := nginx(t, filepath.Join(dir, "bin", "staticfiles"), "unix", address)
-	client := clientOf(t, "tcp", front, nil)
-	var got believed
-	if err := json.Unmarshal([]byte(mustFetch(t, client, http.MethodGet, "/who", "", http.Header{"X-Forwarded-Proto": {"https"}})), &got); err != nil {
-		t.Fatal(err)
-	}
-	if got.Client != "127.0.0.1" || got.Scheme != "http" || got.Host != "blog.example.com" {
-		t.Errorf("the site believes %+v", got)
-	}
-	for path, want := range map[string]string{"/static/site.css": "/* of the site */", "/static/polls/live.js": "// live"} {
-		if body := mustFetch(t, client, http.MethodGet, path, "", nil); body != want {
+	client := clientOf(t, "tcp", nginx(t, filepath.Join(root, "bin", "staticfiles"), "unix", address), nil)
+	for path, want := range map[string]string{
+		"/":                     "Blog is running",
+		"/polls/":               "Nothing here yet",
+		"/static/site.css":      read(t, root, "site", "static", "site.css"),
+		"/static/polls/live.js": read(t, root, "polls", "static", "polls", "live.js"),
+	} {
+		if body := mustFetch(t, client, http.MethodGet, path, "", nil); !strings.Contains(body, want) {
 			t.Errorf("%s is %q", path, body)
 		}
 	}
+	for _, request := range p.logs(t, "request", 2) {
+		if request["client"] != "127.0.0.1" {
+			t.Errorf("the client is %v", request)
+		}
+	}
 	p.signal(t, os.Interrupt)
-	if status, said := p.ends(t); status != 0 || strings.Contains(said, `"WARN"`) || strings.Contains(said, `"ERROR"`) {
+	if status, said := p.ends(t); status != 0 || strings.Contains(said, `"ERROR"`) {
 		t.Errorf("it ends with %d:\n%s", status, said)
 	}
 }
@@ -159,8 +111,8 @@ func TestTheReadmeOfDeploy(t *testing.T) {
 // TestTheStepsOfTheDockerfile takes them one by one, in folders instead of layers.
 func TestTheStepsOfTheDockerfile(t *testing.T) {
 	t.Parallel()
-	project := blog(t)
-	image := buildImage(t, scaffolded(t, "Dockerfile"), project)
+	project := startedWithApp(t)
+	image := buildImage(t, read(t, project, "deploy", "Dockerfile"), project)
 
 	program := filepath.Join(image.root, image.entrypoint[0])
 	file, err := elf.Open(program)
@@ -172,9 +124,9 @@ func TestTheStepsOfTheDockerfile(t *testing.T) {
 		t.Error("the program needs a C library, which the image does not have")
 	}
 	environ := slices.Concat(image.env, []string{"QUINTET_ALLOWED_HOSTS=blog.example.com", "QUINTET_DATABASES__DEFAULT__NAME=:memory:"})
-	command := strings.Split(strings.Replace(strings.Join(image.command, " "), "0.0.0.0:8000", "127.0.0.1:0", 1), " ")
+	command := strings.Fields(strings.Replace(strings.Join(image.command, " "), "0.0.0.0:8000", "127.0.0.1:0", 1))
 	p := start(t, filepath.Join(image.root, image.workdir), nil, environ, program, append(image.entrypoint[1:], command...)...)
-	mustFetch(t, clientOf(t, "tcp", p.serving(t, 1)[0], nil), http.MethodGet, "/who", "", nil)
+	mustFetch(t, clientOf(t, "tcp", p.serving(t, 1)[0], nil), http.MethodGet, "/", "", nil)
 	p.stops(t)
 }
 
@@ -191,8 +143,7 @@ type image struct {
 func buildImage(t *testing.T, dockerfile, project string) (built image) {
 	t.Helper()
 	stages := map[string]image{}
-	dockerfile = strings.ReplaceAll(dockerfile, "\\\n", "")
-	for line := range strings.Lines(dockerfile) {
+	for line := range strings.Lines(strings.ReplaceAll(dockerfile, "\\\n", "")) {
 		line = strings.TrimSpace(line)
 		name, rest, _ := strings.Cut(line, " ")
 		words := strings.Fields(rest)
@@ -207,7 +158,7 @@ func buildImage(t *testing.T, dockerfile, project string) (built image) {
 			continue
 		case name == "FROM":
 			built = image{root: t.TempDir(), workdir: "/"}
-			if len(words) == 3 {
+			if len(words) == 3 { // FROM image AS name
 				stages[words[2]] = built
 			}
 		case name == "WORKDIR":

@@ -264,7 +264,7 @@ func nginx(t *testing.T, static, network, upstream string) (address string) {
 // nginxConf makes a whole configuration of that of the scaffold.
 func nginxConf(t *testing.T, folder string, changes map[string]string) (path string) {
 	t.Helper()
-	site := scaffolded(t, "nginx.conf")
+	site := read(t, started(t), "deploy", "nginx.conf")
 	for from, to := range changes {
 		if strings.Count(site, from) != 1 {
 			t.Fatalf("nginx.conf has not one %q", from)
