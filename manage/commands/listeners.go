@@ -45,7 +45,7 @@ func (w *listenWays) args(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 && w.set.Changed("fd") {
 		return misuse("say --fd="+args[0], "serve does not know what to do with %q: the value of --fd follows a =", args[0])
 	}
-	return exactly(0)(cmd, args)
+	return atMost(0)(cmd, args)
 }
 
 // validate refuses options that contradict each other.
