@@ -1,9 +1,11 @@
 package app_test
 
 import (
+	"context"
 	"crypto/tls"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -257,9 +259,56 @@ func TestProxies(t *testing.T) {
 		{"a mapped address", []func(*http.Request){from("[::ffff:10.0.0.1]:1"), header("X-Forwarded-For", "1.1.1.1:99")}, "1.1.1.1 http example.com"},
 		{"the nearest proxy's protocol", []func(*http.Request){from("10.0.0.1:1"), header("X-Forwarded-Proto", "https, http")}, "10.0.0.1 http example.com"},
 		{"nowhere", []func(*http.Request){from("@")}, "invalid IP http example.com"},
+		{"a unix socket that is not trusted", []func(*http.Request){overUnix,
+			header("X-Forwarded-For", "1.1.1.1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "front.example")}, "invalid IP http example.com"},
 	} {
 		if got := get(site, "/", test.change...).Body.String(); got != test.want {
 			t.Errorf("%s: %q, want %q", test.name, got, test.want)
 		}
 	}
+}
+
+// overUnix is what net/http makes of a request that came over a unix socket.
+func overUnix(r *http.Request) {
+	r.RemoteAddr = "@"
+	*r = *r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.UnixAddr{Name: "/run/site.sock", Net: "unix"}))
+}
+
+// A peer on a unix socket has no address; TRUSTED_PROXIES names it by a word, which
+// is neither a network nor an address that a client could claim.
+func TestProxies_OverAUnixSocket(t *testing.T) {
+	t.Parallel()
+	settings := mustLoad(t, "ALLOWED_HOSTS: ['*']\nTRUSTED_PROXIES: [unix]\n")
+	equal(t, "the word", settings.TrustedProxies, []netip.Prefix{app.UnixPeers()})
+	site := newSite(t, settings, app.Options{Routes: oneRoute(func(r *views.Request) (views.Response, error) {
+		return views.Text{Body: app.ClientIP(r.Request).String() + " " + app.Scheme(r.Request) + " " + r.Host}, nil
+	})})
+	forwarded := header("X-Forwarded-For", "9.9.9.9, 1.1.1.1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "front.example")
+	for _, test := range []struct {
+		name   string
+		change []func(*http.Request)
+		want   string
+	}{
+		{"the proxy", []func(*http.Request){overUnix, forwarded}, "1.1.1.1 https front.example"},
+		{"an address", []func(*http.Request){from("127.0.0.1:1"), forwarded}, "127.0.0.1 http example.com"},
+		{"the address that stands for the word", []func(*http.Request){from("[::]:1"), forwarded}, ":: http example.com"},
+		{"no address, and no unix socket", []func(*http.Request){from("@"), forwarded}, "invalid IP http example.com"},
+	} {
+		if got := get(site, "/", test.change...).Body.String(); got != test.want {
+			t.Errorf("%s: %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func TestTheLogNamesClientsWithoutAnAddress(t *testing.T) {
+	t.Parallel()
+	journal := &journal{}
+	site := newSite(t, anyHost(), app.Options{Logger: slog.New(slog.NewJSONHandler(journal, nil)), Routes: oneRoute(text("in"))})
+	get(site, "/", overUnix)
+	get(site, "/", from("@"))
+	var clients []any
+	for _, entry := range journal.entries(t, "request") {
+		clients = append(clients, entry["client"])
+	}
+	equal(t, "clients", clients, []any{"unix", ""})
 }

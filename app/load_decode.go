@@ -295,7 +295,7 @@ func (l *leaf) decodeList(t reflect.Type) (any, *ConfigError) {
 		}
 		prefix, ok := parsePrefix(element.text)
 		if !ok {
-			m := l.mistake("is no network", "write an address, or a network such as 10.0.0.0/8")
+			m := l.mistake("is no network", proxyHint)
 			m.Value, m.File, m.Line = l.shown(element.text), element.file, element.line
 			return nil, m
 		}
@@ -307,8 +307,14 @@ func (l *leaf) decodeList(t reflect.Type) (any, *ConfigError) {
 	return texts, nil
 }
 
-// parsePrefix reads a network, or an address as the network of itself.
+const proxyHint = `write an address, a network such as 10.0.0.0/8, or "unix" for unix sockets`
+
+// parsePrefix reads a network, an address as the network of itself, or the word for
+// unix sockets.
 func parsePrefix(text string) (netip.Prefix, bool) {
+	if text == unixPeers {
+		return UnixPeers(), true
+	}
 	if prefix, err := netip.ParsePrefix(text); err == nil {
 		return prefix.Masked(), true
 	}

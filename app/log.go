@@ -85,7 +85,7 @@ func (q *request) log(e signals.RequestFinished) {
 		slog.String(keyMethod, e.Request.Method), slog.String(keyPath, e.Request.URL.Path), slog.String(keyRoute, e.Route),
 		slog.Int(keyStatus, e.Status), slog.Int64(keyBytes, e.Bytes), slog.Duration(keyDuration, e.Duration.Round(time.Microsecond)),
 		slog.Duration(keyDatabase, q.inDatabase.Round(time.Microsecond)), slog.Int(keyQueries, q.queries),
-		slog.String(keyClient, ClientIP(q.http).String()),
+		slog.String(keyClient, clientText(q.http)),
 	)
 	if q.hasStreamed() {
 		attrs = append(attrs, slog.Bool("stream", true))

@@ -11,16 +11,16 @@ import (
 // requests are those that a site is serving now.
 type requests struct {
 	kept, held atomic.Int64
+	draining   atomic.Bool // streams are told to end, and none starts; set while mu is held
 
-	mu       sync.Mutex // guards the rest
-	first    *request   // a list through request.before and after
-	running  int
-	streams  int
-	refused  int64
-	total    int64
-	draining bool          // streams are told to end, and none starts
-	closed   bool          // nothing starts
-	idle     chan struct{} // closed when nothing runs any more; nil when nobody waits
+	mu      sync.Mutex // guards the rest
+	first   *request   // a list through request.before and after
+	running int
+	streams int
+	refused int64
+	total   int64
+	closed  bool          // nothing starts
+	idle    chan struct{} // closed when nothing runs any more; nil when nobody waits
 }
 
 // Stats are the numbers of a site at one moment; those of its databases are
@@ -84,7 +84,7 @@ func (rs *requests) startStream(q *request, limit int) error {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	switch {
-	case rs.draining:
+	case rs.draining.Load():
 		rs.refused++
 		return ErrShutdown
 	case limit > 0 && rs.streams >= limit:
@@ -115,7 +115,7 @@ func (rs *requests) cut() []string {
 
 func (rs *requests) stop(streamsOnly bool) (routes []string) {
 	rs.mu.Lock()
-	rs.draining = true
+	rs.draining.Store(true)
 	var told []*request
 	for q := rs.first; q != nil; q = q.after {
 		if q.streaming || !streamsOnly {

@@ -56,52 +56,86 @@ func (s *Site) listenError(err error) error {
 // then is cut off, and named in the error that Serve returns. After a clean drain
 // it returns nil.
 //
+// Answers of a site that drains carry "Connection: close". A connection that is
+// idle stays open for a second after its last answer, because the next request may
+// be on its way.
+//
 // The databases are closed last, when the last Serve of the site returns: see
 // [Site.Close]. Nothing outlives Serve but handlers that ignore their context.
 func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
+	return s.ServeAll(ctx, listener)
+}
+
+// ServeAll is [Site.Serve] for several listeners: TCP beside a unix socket, or what
+// systemd hands over. They drain together, also when one of them fails. It closes
+// all of them, whatever happens. Without one it panics.
+func (s *Site) ServeAll(ctx context.Context, listeners ...net.Listener) error {
+	if len(listeners) == 0 {
+		panic("app: ServeAll: there is no listener")
+	}
 	if !s.serving.begin() {
-		return errors.Join(errors.New("app: Serve: the site is closed"), listener.Close())
+		return errors.Join(errors.New("app: Serve: the site is closed"), closeAll(listeners))
 	}
-	server := &http.Server{
-		Handler:           s,
-		ReadHeaderTimeout: s.settings.ReadHeaderTimeout,
-		IdleTimeout:       s.settings.IdleTimeout,
-		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
-	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
-
-	s.logger.Info("app: serving", "address", listener.Addr().String())
-
-	var err error
-	select {
-	case err = <-stopped: // the listener is gone
-		err = fmt.Errorf("app: serve at %s: %w", listener.Addr(), err)
-		err = errors.Join(err, s.drain(server))
-	case <-ctx.Done():
-		err = s.drain(server)
-		if gone := <-stopped; !errors.Is(gone, http.ErrServerClosed) {
-			err = errors.Join(err, gone)
-		}
-	}
+	err := s.serveAll(ctx, listeners)
 	if s.serving.end() {
 		err = errors.Join(err, s.Close())
 	}
 	return err
 }
 
+func (s *Site) serveAll(ctx context.Context, listeners []net.Listener) (err error) {
+	clients := newClients()
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: s.settings.ReadHeaderTimeout,
+		IdleTimeout:       s.settings.IdleTimeout,
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ConnState:         clients.note,
+		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+	}
+	stopped := make(chan error, len(listeners))
+	for _, listener := range listeners {
+		go func() {
+			err := server.Serve(listener)
+			stopped <- fmt.Errorf("app: serve at %s: %w", listener.Addr(), err)
+		}()
+		s.logger.Info("app: serving", "address", listener.Addr().String(), "network", listener.Addr().Network())
+	}
+	running := len(listeners)
+	select {
+	case err = <-stopped: // a listener is gone
+		running--
+	case <-ctx.Done():
+	}
+	closed := closeAll(listeners)
+	for range running { // until then a connection may still come in
+		if gone := <-stopped; !errors.Is(gone, net.ErrClosed) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return errors.Join(err, closed, s.drain(server, clients))
+}
+
+// closeAll closes listeners; one that is closed already is no failure.
+func closeAll(listeners []net.Listener) (err error) {
+	for _, listener := range listeners {
+		if e := listener.Close(); !errors.Is(e, net.ErrClosed) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}
+
 // drain tells the streams, waits for what the server has begun, and cuts off
 // what does not end.
-func (s *Site) drain(server *http.Server) error {
+func (s *Site) drain(server *http.Server, clients *clients) error {
 	stats := s.Stats()
 	s.logger.Info("app: draining", "requests", stats.Requests, "streams", stats.Streams)
 	s.requests.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), s.settings.ShutdownTimeout)
 	defer cancel()
-	err := server.Shutdown(ctx)
-	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	if clients.drain(ctx) == nil {
+		return server.Close()
 	}
 	return errors.Join(s.cut(), server.Close())
 }

@@ -40,7 +40,8 @@ type Settings struct {
 	// or with Debug localhost, .localhost, 127.0.0.1 and ::1.
 	AllowedHosts []string
 	// TrustedProxies (TRUSTED_PROXIES) are the networks whose X-Forwarded headers
-	// are believed: "10.0.0.0/8", or one address. Empty is none.
+	// are believed: "10.0.0.0/8", one address, or "unix" ([UnixPeers]) for whoever
+	// reaches a unix socket. Empty is none.
 	TrustedProxies []netip.Prefix
 	// Listen (LISTEN) is the address to serve at, "127.0.0.1:8000" by default.
 	Listen string

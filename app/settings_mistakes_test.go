@@ -221,7 +221,7 @@ func TestLoad_Mistakes(t *testing.T) {
 		},
 		{
 			name: "no network", yaml: "TRUSTED_PROXIES:\n  - 10.0.0.0/8\n  - localhost\n",
-			want: `settings.yaml:3: TRUSTED_PROXIES: "localhost": is no network; write an address, or a network such as 10.0.0.0/8`,
+			want: `settings.yaml:3: TRUSTED_PROXIES: "localhost": is no network; write an address, a network such as 10.0.0.0/8, or "unix" for unix sockets`,
 		},
 		{
 			name: "no level", yaml: "LOG_LEVEL: loud\n",

@@ -3,6 +3,7 @@ package app_test
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestSettings_ZeroMeansTheDefaults(t *testing.T) {
 func TestSettings_ValidateWhatIsBuiltInGo(t *testing.T) {
 	t.Parallel()
 	s := app.Settings{
-		Listen: "x", MaxBody: -2, IdleTimeout: -time.Second,
+		Listen: "x", MaxBody: -2, IdleTimeout: -time.Second, TrustedProxies: []netip.Prefix{{}, app.UnixPeers()},
 		Databases: map[string]db.Settings{"Replica": {Engine: "sqlite"}, "two": {}},
 	}
 	err := s.Validate()
@@ -52,7 +53,8 @@ app: DATABASES.Replica: is no alias; use lower-case letters, digits, - and singl
 app: DATABASES.two.ENGINE: is missing; say sqlite or postgres
 app: IDLE_TIMEOUT: "-1s": is negative; leave it out for the default
 app: MAX_BODY: "-2": is negative; use app.NoLimit for no limit
-app: LISTEN: "x": is no address; write host:port, such as 127.0.0.1:8000`)
+app: LISTEN: "x": is no address; write host:port, such as 127.0.0.1:8000
+app: TRUSTED_PROXIES: "invalid Prefix": is no network; write an address, a network such as 10.0.0.0/8, or "unix" for unix sockets`)
 	configErrors(t, err)
 	equal(t, "the origin of what is built in Go", s.Origin("LISTEN"), "default")
 }

@@ -87,6 +87,11 @@ func (s Settings) validateAddresses(bad complaint) {
 			bad("ALLOWED_HOSTS", host, "is no host", "write a name without scheme and port, such as example.com, .example.com, or *")
 		}
 	}
+	for _, network := range s.TrustedProxies { // of settings made in Go; Load knows no other
+		if !network.IsValid() && network != UnixPeers() {
+			bad("TRUSTED_PROXIES", network.String(), "is no network", proxyHint)
+		}
+	}
 	for _, origin := range s.CSRFTrustedOrigins {
 		if !isOrigin(origin) {
 			bad("CSRF_TRUSTED_ORIGINS", origin, "is no origin", "write scheme and host, such as https://shop.example.com")

@@ -46,8 +46,17 @@ func isInformational(status int) bool {
 // begin releases, before the first byte.
 func (w *writer) begin() {
 	if !w.started.Load() {
-		w.request.release()
+		w.open()
 		w.start(http.StatusOK)
+	}
+}
+
+// open is what comes before the headers. While the site drains they tell the client
+// that its connection closes, so that it sends nothing more on it.
+func (w *writer) open() {
+	w.request.release()
+	if w.request.site.requests.draining.Load() && w.Header().Get("Connection") == "" {
+		w.Header().Set("Connection", "close")
 	}
 }
 
@@ -67,7 +76,7 @@ func (w *writer) WriteHeader(status int) {
 		return
 	}
 	if !w.started.Load() {
-		w.request.release()
+		w.open()
 	}
 	w.ResponseWriter.WriteHeader(status) // panics for what is no status: nothing has begun then
 	w.start(status)
@@ -114,7 +123,7 @@ func (w *writer) FlushError() error {
 	if w.aborted.Load() {
 		return errAborted
 	}
-	w.request.release()
+	w.open()
 	err := w.controller().Flush()
 	if !errors.Is(err, errors.ErrUnsupported) {
 		w.start(http.StatusOK)

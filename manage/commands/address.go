@@ -49,9 +49,10 @@ func isHost(s string) bool {
 	return !strings.ContainsAny(s, "/:@?# []%")
 }
 
-// listen binds the address, or says in plain words why that is not possible.
-func listen(ctx context.Context, address, program string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+// listen binds the address, or says in plain words why that is not possible. The
+// command is how to ask again, with another port behind it.
+func listen(ctx context.Context, config net.ListenConfig, address, command string) (net.Listener, error) {
+	l, err := config.Listen(ctx, "tcp", address)
 	if err == nil {
 		return l, nil
 	}
@@ -60,10 +61,10 @@ func listen(ctx context.Context, address, program string) (net.Listener, error) 
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		e.Problem = address + " is in use: another program listens there"
-		e.Hint = fmt.Sprintf("stop that program, or choose another port: %s runserver %s", program, another(address))
+		e.Hint = fmt.Sprintf("stop that program, or choose another port: %s %s", command, another(address))
 	case errors.Is(err, syscall.EACCES):
 		e.Problem = "this user may not listen at " + address
-		e.Hint = fmt.Sprintf("choose a port above 1023: %s runserver 8000", program)
+		e.Hint = fmt.Sprintf("choose a port above 1023: %s 8000", command)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		e.Problem = address + " is no address of this machine"
 		e.Hint = "say 127.0.0.1 for this machine only, or 0.0.0.0 for all of its addresses"

@@ -114,6 +114,9 @@ func (c *cli) run(ctx context.Context, args []string) error {
 		return err
 	}
 	found, _, err := root.Find(args)
+	if err == nil && found.Annotations[logsJSON] != "" && c.env.process {
+		slog.SetDefault(newJSONLogger(c.env.Stderr)) // before the site takes the logger
+	}
 	if err != nil || found == root || found.Annotations[needsSite] != "" { // help, too, is not found here
 		c.addApps(root)
 	}
@@ -133,6 +136,7 @@ func (c *cli) close() error {
 const (
 	groupDevelopment = "development"
 	groupDatabase    = "database"
+	groupProduction  = "production"
 	groupHelp        = "help"
 
 	// needsSite annotates commands that work on the site.
@@ -153,8 +157,10 @@ func (c *cli) root() *cobra.Command {
 		&cobra.Group{ID: groupHelp, Title: "Help"},
 		&cobra.Group{ID: groupDevelopment, Title: "Development"},
 		&cobra.Group{ID: groupDatabase, Title: "Database"},
+		&cobra.Group{ID: groupProduction, Title: "Production"},
 	)
 	root.SetHelpCommand(c.helpCommand(root))
+	root.AddCommand(c.serveCommand())
 	root.AddCommand(c.runserverCommand(), c.testCommand(), c.migrateCommand(), c.showmigrationsCommand(), c.versionCommand())
 	root.AddCommand(c.checkCommand(), c.diffsettingsCommand(), c.listurlsCommand())
 	root.AddCommand(c.makemigrationsCommand(), c.sqlmigrateCommand(), c.dbshellCommand())

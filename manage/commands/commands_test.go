@@ -119,7 +119,7 @@ func TestHelp(t *testing.T) {
 func TestSpecificHelp(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
-		"runserver", "check", "diffsettings", "listurls", "test", "migrate", "makemigrations", "showmigrations", "sqlmigrate", "dbshell",
+		"runserver", "serve", "check", "diffsettings", "listurls", "test", "migrate", "makemigrations", "showmigrations", "sqlmigrate", "dbshell",
 		"completion", "startproject", "startapp", "close-polls",
 	} {
 		first, second := run(t, polls(t), "help", command), run(t, polls(t), command, "--help")

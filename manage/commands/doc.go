@@ -9,6 +9,7 @@
 //	startproject NAME [DIR]    make a new project
 //	startapp NAME              add an app to the project
 //	runserver [ADDRESS]        serve the site for development, and follow its source
+//	serve                      serve the site in production
 //	check [APP...]             look for mistakes in the whole site
 //	diffsettings               show what the settings change, and where
 //	listurls                   list the addresses of the site, and what answers them
@@ -45,7 +46,32 @@
 //
 // "test" prints a line for each package, the output of what failed, the slowest tests
 // (--slowest), and how many tests were skipped for which reason. --require=postgres
-// turns the tests that PostgreSQL is missing for into failures.
+// turns the tests that PostgreSQL is missing for into failures; nginx and systemd can
+// be required, too.
+//
+// # Serving in production
+//
+// Django leaves this to other programs; here it is the command serve: addresses,
+// unix sockets and sockets that systemd passes, a log of JSON lines, and an end that
+// loses nothing. At SIGTERM
+//
+//   - it stops accepting, and tells streams to end;
+//   - requests have SHUTDOWN_TIMEOUT to finish, and every answer says that its
+//     connection closes;
+//   - a connection that is idle stays open for a second after its last answer. The
+//     request that its client sends just then is answered, and not reset. nginx has to
+//     give up its idle connections sooner: keepalive_timeout 500ms in the upstream. A
+//     client that has been idle for longer can meet the moment in which its connection
+//     closes, as with every server; it may ask again what may be asked twice.
+//
+// A restart without a failed request takes a socket that outlives the process, so that
+// whoever connects in between waits in its queue: systemd keeps one and passes it
+// (serve --fd), also to several processes that are restarted one after the other.
+// With --reuse-port each process has a queue of its own, and what is in it is reset
+// when the process ends, unless net.ipv4.tcp_migrate_req is 1.
+//
+// Over a unix socket clients have no address. TRUSTED_PROXIES: [unix] believes what the
+// proxy says about them.
 //
 // # The development server
 //

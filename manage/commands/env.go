@@ -54,8 +54,7 @@ func Main(newSite func() (*app.Site, error), extra ...app.Command) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(statusFailed)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second interrupt is the runtime's: it ends the process
+	ctx, stop := untilSignal()
 	if child != nil {
 		ctx = child.Context(ctx)
 	}
@@ -68,6 +67,28 @@ func Main(newSite func() (*app.Site, error), extra ...app.Command) {
 		child.Close()
 	}
 	os.Exit(status)
+}
+
+// untilSignal is a context that ends at an interrupt or SIGTERM. A second one ends the
+// process as if nobody had listened to the first.
+func untilSignal() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, ended...)
+	go func() {
+		<-signals
+		cancel()
+		again := <-signals
+		signal.Reset(ended...)
+		if self, err := os.FindProcess(os.Getpid()); err != nil || self.Signal(again) != nil {
+			os.Exit(statusFailed) // where a process cannot signal itself
+		}
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel()
+	}
 }
 
 // programName is how the user has called this program. What "go run" has built and

@@ -98,7 +98,13 @@ func options(set *pflag.FlagSet) []row {
 			name = "-" + flag.Shorthand + ", " + name
 		}
 		value, usage := pflag.UnquoteUsage(flag)
-		rows = append(rows, row{strings.TrimSpace(name + " " + value), usage})
+		switch {
+		case value != "" && flag.NoOptDefVal != "":
+			name += "[=" + value + "]"
+		case value != "":
+			name += " " + value
+		}
+		rows = append(rows, row{name, usage})
 	})
 	return rows
 }

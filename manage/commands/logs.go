@@ -15,3 +15,8 @@ func newLogger(w io.Writer, people bool, s style) *slog.Logger {
 	}
 	return slog.New(tint.NewTextHandler(w, &tint.Options{Level: slog.LevelDebug, TimeFormat: "15:04:05", NoColor: !s.on}))
 }
+
+// newJSONLogger writes for programs only.
+func newJSONLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}

@@ -2,7 +2,10 @@ package commands_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,6 +58,26 @@ func TestMistakes(t *testing.T) {
 		{"runserver --norelod", 2, []string{"error: runserver has no option --norelod", "hint: did you mean --noreload?"}},
 		{"runserver --noreload=perhaps", 2, []string{`error: runserver: "perhaps" is no value for --noreload`, "hint: --noreload"}},
 		{"runserver --noreload 99999", 1, []string{`error: "99999" is no port and no address with a port`, "hint: say for example 8001"}},
+		{"serve --addr 99999", 1, []string{`error: "99999" is no port and no address with a port`, "hint: say for example 8001, 127.0.0.1:8001 or [::1]:8001"}},
+		{"serve --addr=", 1, []string{"error: --addr: the address is empty", "hint: say for example --addr 127.0.0.1:8001, or leave it out for LISTEN"}},
+		{"serve --addr 192.0.2.1:8000", 1, []string{"error: 192.0.2.1:8000 is no address of this machine", "hint: say 127.0.0.1 for this machine only"}},
+		{"serve --addr no-such-host.invalid:8000", 1, []string{`error: no address is known for "no-such-host.invalid"`, "hint: say 127.0.0.1"}},
+		{"serve --unix=", 1, []string{"error: --unix: the path is empty", "hint: say for example --unix /run/site/site.sock"}},
+		{"serve --unix testdata", 1, []string{`error: "testdata" is there already, and is no socket`, "hint: remove it, or choose another path"}},
+		{"serve --unix doc.go", 1, []string{`error: "doc.go" is there already, and is no socket`, "hint: remove it, or choose another path"}},
+		{"serve --unix nowhere/at/all", 1, []string{`error: there is no folder "nowhere/at" for the unix socket`, "hint: make it, or choose another path"}},
+		{"serve --unix doc.go/s", 1, []string{`error: there is no folder "doc.go" for the unix socket`, "hint: make it, or choose another path"}},
+		{"serve --unix " + strings.Repeat("x", 108), 1, []string{"error: the path of the unix socket is too long: 108 bytes, and 107 is the most: ", "hint: choose a shorter one"}},
+		{"serve --fd", 1, []string{"error: --fd: no socket was passed: LISTEN_FDS is not set", "hint: start the program by a socket unit of systemd, or say which descriptor: --fd=3"}},
+		{"serve --fd=web", 1, []string{"error: --fd: no socket was passed: LISTEN_FDS is not set", "hint: start the program by a socket unit"}},
+		{"serve --fd=1000", 1, []string{"error: --fd: descriptor 1000 is not open", "hint: pass a socket that listens"}},
+		{"serve --fd 3", 2, []string{`error: serve does not know what to do with "3": the value of --fd follows a =`, "hint: say --fd=3"}},
+		{"serve 8000", 2, []string{`error: serve does not know what to do with "8000"`, "hint: usage: manage serve"}},
+		{"serve --adr 8000", 2, []string{"error: serve has no option --adr", "hint: did you mean --addr?"}},
+		{"serve --unix s --unix-mode 888", 2, []string{`error: serve: --unix-mode: "888" is no file mode`, "hint: write three octal digits, such as 660 or 666"}},
+		{"serve --unix s --unix-mode 7777", 2, []string{`error: serve: --unix-mode: "7777" is no file mode`, "hint: write three octal digits"}},
+		{"serve --unix-mode 600", 2, []string{"error: serve: --unix-mode is about the file of --unix", "hint: add --unix PATH, or leave --unix-mode out"}},
+		{"serve --reuse-port --fd", 2, []string{"error: serve: --reuse-port is about addresses", "hint: add --addr ADDRESS, or leave --reuse-port out"}},
 		{"runserver 8000 8001", 2, []string{`error: runserver does not know what to do with "8001"`, "hint: usage: manage runserver [ADDRESS]"}},
 	} {
 		t.Run(m.args, func(t *testing.T) {
@@ -97,10 +120,12 @@ func TestPortInUse(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().(*net.TCPAddr)
-	r := run(t, polls(t), "runserver", address.String())
-	want := fmt.Sprintf("error: %s is in use: another program listens there\nhint: stop that program, or choose another port: manage runserver %d\n", address, address.Port+1)
-	if r.status != 1 || r.errors != want || strings.Contains(r.out, "Serving") {
-		t.Errorf("runserver on a taken port: %+v, want %s", r, want)
+	for _, command := range []string{"runserver", "serve --addr"} {
+		r := run(t, polls(t), append(strings.Fields(command), address.String())...)
+		want := fmt.Sprintf("error: %s is in use: another program listens there\nhint: stop that program, or choose another port: manage %s %d\n", address, command, address.Port+1)
+		if r.status != 1 || r.errors != want || strings.Contains(r.out, "Serving") {
+			t.Errorf("%s on a taken port: %+v, want %s", command, r, want)
+		}
 	}
 }
 
@@ -156,9 +181,11 @@ func TestNoAppAtAll(t *testing.T) {
 // test_empty_allowed_hosts_error.
 func TestEmptyAllowedHostsError(t *testing.T) {
 	t.Parallel()
-	r := run(t, polls(t, func(s *app.Settings, _ *app.Options) { s.Debug = false }), "runserver", "127.0.0.1:0")
-	if r.status != 1 || !strings.HasPrefix(r.errors, "error: ALLOWED_HOSTS is empty and DEBUG is false") {
-		t.Errorf("runserver: %+v", r)
+	for _, command := range []string{"runserver 127.0.0.1:0", "serve --addr 127.0.0.1:0"} {
+		r := run(t, polls(t, func(s *app.Settings, _ *app.Options) { s.Debug = false }), strings.Fields(command)...)
+		if r.status != 1 || !strings.HasPrefix(r.errors, "error: ALLOWED_HOSTS is empty and DEBUG is false") {
+			t.Errorf("%s: %+v", command, r)
+		}
 	}
 }
 
@@ -173,5 +200,37 @@ func TestWrongExtraCommands(t *testing.T) {
 		if r := run(t, env, "version"); r.status != 1 || !strings.Contains(r.errors, "hint: correct it where commands.Main is called") {
 			t.Errorf("%s: %+v", name, r)
 		}
+	}
+}
+
+// TestPassedSocketsThatAreNone: what LISTEN_FDS and LISTEN_PID can say wrong.
+func TestPassedSocketsThatAreNone(t *testing.T) {
+	t.Parallel()
+	own := strconv.Itoa(os.Getpid())
+	for _, m := range []struct{ fds, pid, says string }{
+		{"none", own, "error: --fd: no socket was passed: LISTEN_FDS is \"none\"\nhint: systemd sets it; "},
+		{"0", own, "error: --fd: no socket was passed: LISTEN_FDS is \"0\"\nhint: systemd sets it; "},
+		{"1", "1", "error: --fd: the sockets were passed to another process: LISTEN_PID is \"1\", and this is " + own + "\nhint: start the program itself, without \"go run\"; a shell has to exec it\n"},
+		{"1", "", "error: --fd: the sockets were passed to another process: LISTEN_PID is \"\", and this is " + own + "\nhint: start the program itself"},
+	} {
+		env := polls(t)
+		env.Getenv = func(key string) string { return map[string]string{"LISTEN_FDS": m.fds, "LISTEN_PID": m.pid}[key] }
+		if r := run(t, env, "serve", "--fd"); r.status != 1 || !strings.HasPrefix(r.errors, m.says) {
+			t.Errorf("LISTEN_FDS=%s LISTEN_PID=%s: %+v", m.fds, m.pid, r)
+		}
+	}
+}
+
+// TestChecksKeepASiteFromBeingServed: as they do for runserver.
+func TestChecksKeepASiteFromBeingServed(t *testing.T) {
+	t.Parallel()
+	env := polls(t, func(_ *app.Settings, o *app.Options) {
+		o.Apps[1].Checks = []app.Check{func(*app.Site) []app.Problem {
+			return []app.Problem{{ID: "polls.E001", Level: slog.LevelError, Message: "there are two ballot boxes"}}
+		}}
+	})
+	r := run(t, env, "serve", "--addr", "127.0.0.1:0")
+	if r.status != 1 || !strings.Contains(r.errors, "(polls.E001) there are two ballot boxes") || !strings.Contains(r.errors, "error: 1 problem keeps the site from being served\n") {
+		t.Errorf("serve: %+v", r)
 	}
 }

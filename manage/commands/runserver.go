@@ -3,7 +3,7 @@ package commands
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"strings"
@@ -35,11 +35,8 @@ func (c *cli) runserver(ctx context.Context, site *app.Site, args []string, relo
 	if err != nil {
 		return err
 	}
-	if !settings.Debug && len(settings.AllowedHosts) == 0 {
-		return &Error{
-			Problem: "ALLOWED_HOSTS is empty and DEBUG is false: every request would be refused",
-			Hint:    fmt.Sprintf("say DEBUG: true or fill ALLOWED_HOSTS (DEBUG: %s)", settings.Origin("DEBUG")),
-		}
+	if err := refuseNoHosts(settings); err != nil {
+		return err
 	}
 	if c.env.child != nil {
 		return c.serveChild(ctx, site)
@@ -47,7 +44,7 @@ func (c *cli) runserver(ctx context.Context, site *app.Site, args []string, relo
 	if err := c.check(site); err != nil {
 		return err
 	}
-	listener, err := listen(ctx, address, c.env.Name)
+	listener, err := listen(ctx, net.ListenConfig{}, address, c.env.Name+" runserver")
 	if err != nil {
 		return err
 	}

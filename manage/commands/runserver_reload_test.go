@@ -170,8 +170,8 @@ func (b *blog) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// process is a runserver that runs.
-type process struct {
+// reloading is a runserver that runs.
+type reloading struct {
 	*blog
 	cmd   *exec.Cmd
 	url   string
@@ -182,9 +182,9 @@ type process struct {
 	said bytes.Buffer
 }
 
-func (b *blog) runserver(change ...func(*exec.Cmd)) *process {
+func (b *blog) runserver(change ...func(*exec.Cmd)) *reloading {
 	b.t.Helper()
-	p := &process{blog: b, cmd: b.command("runserver", "127.0.0.1:0"), lines: make(chan string, 1000)}
+	p := &reloading{blog: b, cmd: b.command("runserver", "127.0.0.1:0"), lines: make(chan string, 1000)}
 	for _, change := range change {
 		change(p.cmd)
 	}
@@ -219,14 +219,14 @@ func (b *blog) runserver(change ...func(*exec.Cmd)) *process {
 	return p
 }
 
-func (p *process) output() string {
+func (p *reloading) output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.said.String()
 }
 
 // line waits for a line that has this in it.
-func (p *process) line(want string) string {
+func (p *reloading) line(want string) string {
 	p.t.Helper()
 	limit := time.After(time.Minute)
 	for {
@@ -245,7 +245,7 @@ func (p *process) line(want string) string {
 }
 
 // open sends a request.
-func (p *process) open(target string, headers ...string) *http.Response {
+func (p *reloading) open(target string, headers ...string) *http.Response {
 	p.t.Helper()
 	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.url+target, nil)
 	if err != nil {
@@ -262,7 +262,7 @@ func (p *process) open(target string, headers ...string) *http.Response {
 	return response
 }
 
-func (p *process) get(target string, headers ...string) string {
+func (p *reloading) get(target string, headers ...string) string {
 	p.t.Helper()
 	response := p.open(target, headers...)
 	defer response.Body.Close()
@@ -305,7 +305,7 @@ func alive(pid int) bool {
 
 // nothingIsLeft waits until every process is gone, the port is free and the temporary
 // folder is empty.
-func (p *process) nothingIsLeft(pids []int) {
+func (p *reloading) nothingIsLeft(pids []int) {
 	p.t.Helper()
 	address := strings.TrimPrefix(p.url, "http://")
 	left := func() string {
@@ -472,7 +472,7 @@ func TestRunserverLeavesNothingBehind(t *testing.T) {
 }
 
 // watches waits until the project is watched: an own save is seen.
-func (p *process) watches() {
+func (p *reloading) watches() {
 	p.t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
@@ -484,7 +484,7 @@ func (p *process) watches() {
 }
 
 // builds waits until a compiler runs.
-func (p *process) builds() {
+func (p *reloading) builds() {
 	p.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

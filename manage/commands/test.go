@@ -18,6 +18,9 @@ import (
 // envRequire names what the tests must not skip.
 const envRequire = "QUINTET_REQUIRE"
 
+// requirable are the programs without which tests are skipped.
+func requirable() []string { return []string{"postgres", "nginx", "systemd"} }
+
 func (c *cli) testCommand() *cobra.Command {
 	var (
 		require []string
@@ -39,13 +42,13 @@ func (c *cli) testCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&slowest, "slowest", 5, "show the `N` slowest tests of those that take 0.1s or more")
-	cmd.Flags().StringSliceVar(&require, "require", nil, "fail instead of skip without `ENGINE` (postgres)")
+	cmd.Flags().StringSliceVar(&require, "require", nil, "fail instead of skip without `NAME` ("+strings.Join(requirable(), ", ")+")")
 	return cmd
 }
 
 func (c *cli) test(ctx context.Context, packages, flags, require []string, slowest int) (err error) {
-	if i := slices.IndexFunc(require, func(name string) bool { return name != "postgres" }); i >= 0 {
-		return misuse("say --require=postgres", "nothing can be required by the name %q", require[i])
+	if i := slices.IndexFunc(require, func(name string) bool { return !slices.Contains(requirable(), name) }); i >= 0 {
+		return misuse("say --require="+strings.Join(requirable(), ", --require="), "nothing can be required by the name %q", require[i])
 	}
 	if slowest < 0 {
 		return misuse("say 0 for none", "--slowest %d is negative", slowest)
@@ -59,7 +62,7 @@ func (c *cli) test(ctx context.Context, packages, flags, require []string, slowe
 	}
 	postgres, err := startPostgres(ctx)
 	switch {
-	case errors.Is(err, server.ErrNotInstalled) && len(require) > 0:
+	case errors.Is(err, server.ErrNotInstalled) && slices.Contains(require, "postgres"):
 		return &Error{Problem: err.Error(), Hint: "leave --require=postgres out to skip its tests", Err: err}
 	case errors.Is(err, server.ErrNotInstalled):
 		postgres = nil

@@ -28,6 +28,9 @@ func TestMany(t *testing.T) {
 	t.Run("second", func(t *testing.T) { t.Skip("not today") })
 }
 func TestPostgres(t *testing.T) { t.Skip("PostgreSQL is not installed: run \"apt-get install postgresql\"") }
+func TestProxy(t *testing.T) {
+	for range 2 { t.Run("of", func(t *testing.T) { t.Skip("nginx is not installed: run \"apt-get install nginx\"") }) }
+}
 `,
 		"env/env_test.go": `package env
 import ("os"; "testing")
@@ -94,7 +97,7 @@ func TestTestReportsEachPackageAndCounts(t *testing.T) {
 		t.Errorf("it ends with %d: %s", r.status, r.errors)
 	}
 	for _, want := range []string{
-		"ok   example.com/polls/good (0s): 2 passed, 0 failed, 2 skipped\n",
+		"ok   example.com/polls/good (0s): 2 passed, 0 failed, 4 skipped\n",
 		"FAIL example.com/polls/bad (0s): 2 passed, 1 failed, 0 skipped\n",
 		"bad_test.go:5: two and two are five\n",
 	} {
@@ -107,7 +110,8 @@ func TestTestReportsEachPackageAndCounts(t *testing.T) {
 	}
 	want := "skipped 1: not today\n" +
 		"PostgreSQL is not installed: 1 test was skipped; run \"apt-get install postgresql\"; --require=postgres makes this a failure\n" +
-		"4 passed, 1 failed, 2 skipped\n"
+		"nginx is not installed: 2 tests were skipped; run \"apt-get install nginx\"; --require=nginx makes this a failure\n" +
+		"4 passed, 1 failed, 4 skipped\n"
 	if !strings.HasSuffix(out, want) {
 		t.Errorf("its last lines are not\n%sbut\n%s", want, out)
 	}

@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// notInstalled begins the reason with which tests skip PostgreSQL.
-const notInstalled = "PostgreSQL is not installed"
+// notInstalled is in the reason of a test that is skipped without a program, after
+// the name of that.
+const notInstalled = " is not installed"
 
 // report turns what "go test -json" tells into a line for each package, the output
 // of what failed, and three numbers.
@@ -25,13 +26,19 @@ type report struct {
 
 	passed, failed, skipped int
 	broken                  bool           // a package failed beside its tests
-	missing                 int            // tests that wanted PostgreSQL
-	howTo                   string         // what they said
+	missing                 []*missing     // programs
 	reasons                 map[string]int // of other skipped tests
 	slowest                 int            // how many of the slowest tests are shown
 	timed                   []timedTest
 	packages                map[string]*testedPackage
 	builds                  map[string]*strings.Builder // what the compiler says
+}
+
+// missing is a program that tests wanted.
+type missing struct {
+	program string // "PostgreSQL"
+	tests   int
+	howTo   string // get it, as the first of them has said
 }
 
 type testedPackage struct {
@@ -188,16 +195,18 @@ func (p *testedPackage) failures() []string {
 
 // skip counts a skipped test by its reason.
 func (r *report) skip(output string) {
-	_, howTo, found := strings.Cut(output, notInstalled)
+	before, reason, found := strings.Cut(output, notInstalled)
 	if !found {
 		r.reasons[reasonOf(output)]++
 		return
 	}
-	r.missing++
-	if r.howTo == "" {
-		howTo, _, _ = strings.Cut(howTo, "\n")
-		r.howTo = strings.TrimSpace(strings.TrimLeft(howTo, ":; "))
+	program := before[strings.LastIndexAny(before, " \t\n")+1:]
+	i := slices.IndexFunc(r.missing, func(m *missing) bool { return m.program == program })
+	if i < 0 {
+		reason, _, _ = strings.Cut(reason, "\n")
+		i, r.missing = len(r.missing), append(r.missing, &missing{program: program, howTo: strings.TrimSpace(strings.TrimLeft(reason, ":; "))})
 	}
+	r.missing[i].tests++
 }
 
 // reasonOf is what a test said last before it was skipped, without its place.
@@ -274,12 +283,18 @@ func (r *report) close() {
 	for _, reason := range slices.Sorted(maps.Keys(r.reasons)) {
 		r.sayf("%s %d: %s\n", r.style.paint(yellow, "skipped"), r.reasons[reason], reason)
 	}
-	if r.missing > 0 {
+	for _, m := range r.missing {
 		tests := "tests were"
-		if r.missing == 1 {
+		if m.tests == 1 {
 			tests = "test was"
 		}
-		r.sayf("%s: %d %s skipped; %s; --require=postgres makes this a failure\n", notInstalled, r.missing, tests, r.howTo)
+		required := ""
+		for _, name := range requirable() {
+			if strings.HasPrefix(strings.ToLower(m.program), name) {
+				required = "; --require=" + name + " makes this a failure"
+			}
+		}
+		r.sayf("%s%s: %d %s skipped; %s%s\n", m.program, notInstalled, m.tests, tests, m.howTo, required)
 	}
 	r.sayf("%s\n", numbers(r.passed, r.failed, r.skipped))
 }
