@@ -100,10 +100,6 @@ func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Conne
 		return nil, &SettingsError{Alias: alias, Problem: "aliases are lower case", Hint: fmt.Sprintf("write %q", strings.ToLower(alias))}
 	}
 	errs := []error{s.Validate(alias)}
-	if s.AtomicRequests { // a promise that must not be broken silently
-		errs = append(errs, &SettingsError{Alias: alias, Key: "ATOMIC_REQUESTS", Problem: "true is not kept by this version: views run in autocommit",
-			Hint: "leave it out, and use RunInTx where a view needs a transaction"})
-	}
 	s = s.WithDefaults()
 	engine, ok := engines[s.Engine]
 	if !ok && s.Engine != "" {
