@@ -42,6 +42,7 @@ type Options struct {
 type Connections struct {
 	databases map[string]*database
 	aliases   []string
+	atomic    []string // those with ATOMIC_REQUESTS, the default last: its block is the innermost
 	logger    *slog.Logger
 	bus       *signals.Bus
 	debug     bool
@@ -85,6 +86,14 @@ func Open(databases map[string]Settings, opts Options) (*Connections, error) {
 		}
 		cs.databases[alias] = d
 		cs.aliases = append(cs.aliases, alias)
+	}
+	for _, alias := range cs.aliases {
+		if cs.databases[alias].settings.AtomicRequests && alias != DefaultAlias {
+			cs.atomic = append(cs.atomic, alias)
+		}
+	}
+	if d, ok := cs.databases[DefaultAlias]; ok && d.settings.AtomicRequests {
+		cs.atomic = append(cs.atomic, DefaultAlias)
 	}
 	if err := errors.Join(errs...); err != nil {
 		for _, d := range cs.databases {
