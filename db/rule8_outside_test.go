@@ -61,8 +61,8 @@ func TestRule8_AContextWhoseBlockHasEndedIsOutsideAgain(t *testing.T) {
 			var ended, inner context.Context
 			if err := db.Atomic(ctx, func(ctx context.Context) error {
 				ended = ctx //nolint:fatcontext // kept beyond its block on purpose
-				if err := db.Atomic(ctx, func(ctx context.Context) error { //nolint:fatcontext // likewise
-					inner = ctx
+				if err := db.Atomic(ctx, func(ctx context.Context) error {
+					inner = ctx //nolint:fatcontext // likewise
 					return nil
 				}); err != nil {
 					return err
