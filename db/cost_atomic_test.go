@@ -188,7 +188,7 @@ func BenchmarkAtomic(b *testing.B) {
 		b.Run("Atomic", func(b *testing.B) {
 			conns := dbtest.Open(b, settings)
 			scope(b, conns, func(ctx context.Context, conn *db.Conn) error {
-				if err := exec(ctx, conn, create); err != nil {
+				if err := exec(ctx, conn, "DROP TABLE IF EXISTS item", create); err != nil {
 					return err
 				}
 				b.ReportAllocs()

@@ -103,7 +103,8 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	if c.pool.cfg.Debug {
 		st.goroutine = goroutineID()
 	}
-	if c.pool.traits.ContextCancels {
+	// A COMMIT that nobody may cancel needs nothing to cancel it with.
+	if c.pool.traits.ContextCancels && (st.before == nil || ctx.Done() != nil) {
 		st.inner, st.stopInner = context.WithCancel(context.WithoutCancel(ctx))
 	}
 	if err := c.admit(ctx, h, st); err != nil {
