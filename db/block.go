@@ -157,6 +157,9 @@ func (c *Conn) Admit(st *pool.Statement) error {
 	if err != nil || b == nil {
 		return err
 	}
+	if root := b.root(); root.lease.Load() != st.Lease() { // cut off while the block was open
+		return fmt.Errorf("%w: the block on %q begun at %s has lost its connection; used at %s", ErrReleased, c.alias, root.at(), placeOf(st))
+	}
 	text, name := pool.TextOf(st.Query())
 	switch text {
 	case pool.Begins, pool.Ends:
@@ -419,7 +422,8 @@ func (b *block) keep(ctx context.Context) (callbacks []callback, err error) {
 		}
 	})
 	if err != nil {
-		if sent && b.outer == nil && errors.Is(err, ErrConnectionLost) {
+		// Whatever is no answer of the database leaves it open.
+		if sent && b.outer == nil && (!errors.Is(err, ErrDatabase) || errors.Is(err, ErrConnectionLost)) {
 			err = fmt.Errorf("%w: the block on %q begun at %s: %w", ErrCommitUnknown, c.alias, b.at(), err)
 		}
 		return nil, err

@@ -69,6 +69,15 @@ var (
 	_ func(*db.Scope) error                = (*db.Scope).InAtomicBlock
 	_ func(*db.Scope) (int, time.Duration) = (*db.Scope).Usage
 
+	_ func(*db.Scope, context.Context, db.AtomicRequestsOptions) (context.Context, *db.RequestBlocks, error) = (*db.Scope).AtomicRequests
+
+	_                               = db.AtomicRequestsOptions{Except: []string{}, Deferred: false}
+	_ func(*db.Scope) error         = (*db.Scope).LeftOpen
+	_ func(*db.RequestBlocks) bool  = (*db.RequestBlocks).Open
+	_ func(*db.RequestBlocks) bool  = (*db.RequestBlocks).Begun
+	_ func(*db.RequestBlocks) error = (*db.RequestBlocks).Commit
+	_ func(*db.RequestBlocks) error = (*db.RequestBlocks).Rollback
+
 	_ func(context.Context) *db.Conn                                   = db.From
 	_ func(context.Context, string) *db.Conn                           = db.Using
 	_ func(context.Context, string, func(context.Context) error) error = db.Run

@@ -82,7 +82,7 @@ func TestRule7Faults_ABackendKilledDuringTheCommitLeavesItsOutcomeUnknown(t *tes
 	_, direct, conns := faulty(t)
 	release := lockCommits(t, direct)
 	failed := atomicInsert(t, conns, 1)
-	awaitStatement(t, conns, "COMMIT")
+	await(t, "the server waits in COMMIT", func() bool { return len(waiting(t, direct)) == 1 })
 	for _, pid := range waiting(t, direct) {
 		if err := dbtest.Server(t).Terminate(t.Context(), pid); err != nil {
 			t.Fatal(err)
@@ -103,7 +103,6 @@ func TestRule7Faults_ACommitWhoseAnswerIsLostMayHaveHappened(t *testing.T) {
 	proxy, direct, conns := faulty(t)
 	release := lockCommits(t, direct)
 	failed := atomicInsert(t, conns, 1)
-	awaitStatement(t, conns, "COMMIT")
 	await(t, "the server waits in COMMIT", func() bool { return len(waiting(t, direct)) == 1 })
 	proxy.Freeze()
 	release()
@@ -149,9 +148,30 @@ func waiting(t *testing.T, direct db.Settings) (pids []int) {
 	t.Helper()
 	conns := dbtest.Open(t, direct)
 	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
-		return conn.NewRaw("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted").Scan(ctx, &pids)
+		return conn.NewRaw("SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database "+
+			"WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted").Scan(ctx, &pids)
 	})
 	return pids
+}
+
+// Who loses his patience with a COMMIT that is under way cancels it, and the server says
+// that it did not happen.
+func TestRule7Faults_ACommitThatIsCutOffIsRolledBack(t *testing.T) {
+	t.Parallel()
+	_, direct, conns := faulty(t)
+	release := lockCommits(t, direct)
+	failed := atomicInsert(t, conns, 1)
+	await(t, "the server waits in COMMIT", func() bool { return len(waiting(t, direct)) == 1 })
+	hurry, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := conns.Close(hurry); err == nil {
+		t.Error("Close did not say whom it cut off")
+	}
+	err := <-failed
+	release()
+	expectError(t, "Atomic", err, db.ErrReleased)
+	expect(t, "nobody knows", errors.Is(err, db.ErrCommitUnknown), false)
+	expect(t, "stored", stored(t, dbtest.Open(t, direct)), "")
 }
 
 // What a test's t.FailNow does must not leave a transaction either.

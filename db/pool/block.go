@@ -104,6 +104,9 @@ func (l *Lease) InTransaction() (in, known bool) {
 // Query is the statement's text.
 func (st *Statement) Query() string { return st.query }
 
+// Lease is the lease that the statement was made for.
+func (st *Statement) Lease() *Lease { return st.lease }
+
 // At is where the statement was made.
 func (st *Statement) At() Place { return st.place }
 

@@ -223,12 +223,13 @@ func (c *conn) judge(st *Statement, err error) error {
 	canceled := st.canceled
 	c.mu.Unlock()
 	switch kind := c.pool.cfg.Driver.Kind(c.inner, err); {
-	case canceled != nil:
-		err = &canceledError{ctx: canceled, driver: err}
 	case class == Lost && !errors.Is(err, ErrConnectionLost):
 		err = &lostError{err}
 	case class != Lost && kind != nil:
 		err = &databaseError{class: kind, driver: err}
+	}
+	if canceled != nil {
+		err = &canceledError{ctx: canceled, driver: err}
 	}
 	if class != Foreign && st.lease.blocks != nil {
 		st.lease.blocks.Failed(st, err)
