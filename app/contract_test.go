@@ -54,6 +54,8 @@ var (
 	_ func(*http.Request) string                         = app.Scheme
 
 	_ func(string) app.RouteOption                            = app.Name
+	_ func(...string) app.RouteOption                         = app.NonAtomic
+	_ func() app.RouteOption                                  = app.RollbackOn5xx
 	_ func(db.Lease) app.RouteOption                          = app.Lease
 	_ func(func(views.View) views.View) app.RouteOption       = app.Use
 	_ func(*app.Site, string, views.View, ...app.RouteOption) = (*app.Site).GET

@@ -10,7 +10,12 @@ import (
 var _ views.Cycle = (*request)(nil)
 
 // Release implements [views.Cycle].
-func (q *request) Release(context.Context) error { return q.scope.RespondReleased() }
+func (q *request) Release(context.Context) error {
+	if err := q.commit(); err != nil {
+		return err
+	}
+	return q.scope.RespondReleased()
+}
 
 // Keep implements [views.Cycle].
 func (q *request) Keep(context.Context) {
@@ -29,7 +34,12 @@ func (q *request) StartStream(context.Context) (ended func(), err error) {
 	if err := q.site.requests.startStream(q, q.site.settings.MaxStreams); err != nil {
 		return nil, &views.Error{Status: 503, Err: err}
 	}
-	return func() { q.site.requests.endStream(q) }, nil
+	ended = func() { q.site.requests.endStream(q) }
+	if err := q.commit(); err != nil {
+		ended()
+		return nil, err
+	}
+	return ended, nil
 }
 
 // StreamWriteTimeout implements [views.Cycle].

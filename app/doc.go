@@ -31,8 +31,16 @@
 //   - Admission: request id, security headers, ALLOWED_HOSTS, cross-origin
 //     protection, MAX_BODY. It protects wrapped handlers, too.
 //   - [Options.Middleware], the first outermost.
-//   - Routing, the functions of [Use], the view.
+//   - Routing.
+//   - The block of each alias with ATOMIC_REQUESTS, unless the route is [NonAtomic]. It
+//     begins with its first statement; for GET and HEAD, on SQLite, as a reader.
+//   - The functions of [Use], the view.
 //   - The response is rendered; it may still query.
+//   - The blocks are committed and what db.OnCommit was given runs: before the first
+//     byte of a response, before the generator of a stream. A commit that fails is a
+//     500, and nothing of the response has left. What returns an error or panics is
+//     rolled back; what returns a response is not, whatever its status
+//     ([RollbackOn5xx]). A stream is outside of the block.
 //   - Release: at the first WriteHeader, Write, Flush, ReadFrom or Hijack every
 //     connection that nothing is open on goes home, and later statements lease one
 //     for their own time. No client is waited for with a connection in hand. Rows
@@ -83,6 +91,11 @@
 // # Differences from Django
 //
 //   - Connections go home before the first byte, not after the last.
+//   - ATOMIC_REQUESTS costs nothing for a view that never queries, and includes the
+//     rendering of templates. A callback of db.OnCommit that fails is reported, and the
+//     response stays what it was; Django's is a 500 after the commit. A failed
+//     statement that the view has swallowed is a 500; Django answers 200 and stores
+//     nothing.
 //   - RequestFinished is sent exactly once, also when a stream fails under way.
 //     Django sends request_finished twice when a response is closed twice, and not
 //     at all when a stream fails under ASGI.

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/goquintet/quintet/db"
@@ -32,6 +33,7 @@ type request struct {
 	// Of the goroutine that serves the request.
 	url        *url.URL // of a request whose path the router sees written differently
 	routed     any      // the router's own context
+	blocks     atomic.Pointer[db.RequestBlocks]
 	queries    int
 	inDatabase time.Duration
 
@@ -183,6 +185,11 @@ func (q *request) view(w echoWriter, r *http.Request, route *route) error {
 		q.scope.SetLease(route.lease)
 	}
 	defer q.guard()
+	r, err := q.atomic(r, route)
+	if err != nil {
+		return err
+	}
+	defer q.abandon()
 	request := views.NewRequest(r, q)
 	response, err := route.view(request)
 	switch {
@@ -192,15 +199,16 @@ func (q *request) view(w echoWriter, r *http.Request, route *route) error {
 		err = errors.New("app: route \"" + route.text + "\": the view returned neither a response nor an error")
 	default:
 		// Nobody can commit any more what the view has left open.
-		if err = q.scope.InAtomicBlock(); err != nil {
+		if err = q.scope.LeftOpen(); err != nil {
 			views.Discard(response)
 			break
 		}
-		err = response.Respond(w, request)
+		err = q.respond(w, response, request, route.rollback5xx)
 	}
 	if err == nil {
 		return nil
 	}
+	err = q.rollBack(err)
 	if w.Committed || q.writer.started.Load() {
 		q.abort(err)
 		if q.clientGone(err) {

@@ -28,7 +28,7 @@ type routes struct {
 }
 
 // RouteOption says more about a route, or about all of a group: [Name], [Lease],
-// [Use].
+// [Use], [NonAtomic], [RollbackOn5xx].
 type RouteOption func(*route)
 
 // Name names a route for [views.Request.Reverse] and the template function url.
@@ -67,6 +67,10 @@ type route struct {
 	view     views.View // within its wraps
 	wraps    []func(views.View) views.View
 	lease    db.Lease
+
+	neverAtomic bool
+	nonAtomic   []string // aliases
+	rollback5xx bool
 }
 
 // GET registers a view for GET and HEAD requests of a path.
@@ -154,7 +158,7 @@ func (rs *routes) add(method, path string, view views.View, options []RouteOptio
 		return
 	}
 	r.View, r.Source = describeView(view, r.Place)
-	if !r.wrapView(s) || !s.register(r) {
+	if !r.checkAliases(s) || !r.wrapView(s) || !s.register(r) {
 		return
 	}
 	s.router.add(r)

@@ -222,10 +222,13 @@ func (s *Site) Wrap(next http.Handler) http.Handler {
 		panic("app: Wrap: the handler is nil")
 	}
 	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if q := requestOf(r.Context(), s); q != nil {
-			defer q.guard()
+		q := requestOf(r.Context(), s)
+		if q == nil {
+			next.ServeHTTP(w, r)
+			return
 		}
-		next.ServeHTTP(w, r)
+		defer q.guard()
+		q.serveForeign(w, r, next)
 	})
 	l := &lifeCycle{site: s, inner: inner, chain: inner, foreign: true}
 	for _, middleware := range slices.Backward(s.options.Middleware) {

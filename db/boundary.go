@@ -17,9 +17,7 @@ func CloseOldConnections(ctx context.Context) error {
 	}
 	place := pool.Here(1)
 	for _, c := range sc.touched() {
-		if c.inBlock() == nil {
-			c.release("boundary", place, false)
-		}
+		_ = c.giveBack("boundary", place, false) // one with a block open is left alone
 	}
 	return nil
 }
@@ -51,7 +49,9 @@ func Release(ctx context.Context, aliases ...string) error {
 	}
 	place := pool.Here(1)
 	for _, c := range conns {
-		c.release("released", place, false)
+		if err := c.giveBack("released", place, false); err != nil {
+			return err // a goroutine has begun a block meanwhile
+		}
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -23,6 +24,9 @@ type Conn struct {
 	alias    string
 	err      error // why no statement can ever run
 
+	block atomic.Pointer[block] // the innermost that is open; moves under mu
+	torn  atomic.Int32          // blocks that were ended from outside, and not left yet
+
 	mu        sync.Mutex // guards the rest
 	lease     *pool.Lease
 	uses      int           // statements, rows and transactions that need the lease
@@ -32,7 +36,10 @@ type Conn struct {
 	log       ring
 }
 
-var _ bun.IDB = (*Conn)(nil)
+var (
+	_ bun.IDB     = (*Conn)(nil)
+	_ pool.Blocks = (*Conn)(nil)
+)
 
 // From returns the connection of ctx' scope to the default alias: Django's
 // connection. It is never nil; statements fail with [ErrNoScope] when ctx belongs
@@ -89,22 +96,15 @@ func (c *Conn) IsUsable(ctx context.Context) bool {
 	return l != nil && l.Ping(ctx, pool.Here(1)) == nil
 }
 
-// InAtomicBlock reports whether a transaction is open.
-func (c *Conn) InAtomicBlock() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.lease != nil && c.lease.InTransaction()
-}
+// InAtomicBlock reports whether a block is open: one of Atomic, BeginTx or
+// ATOMIC_REQUESTS.
+func (c *Conn) InAtomicBlock() bool { return c.block.Load() != nil }
 
 // Close gives the connection back and closes its socket, whatever its age. The
 // next statement opens another. Inside a transaction it returns
 // [ErrInAtomicBlock], and nothing has changed; Django loses the block.
 func (c *Conn) Close() error {
-	if err := c.inBlock(); err != nil {
-		return err
-	}
-	c.release("closed", pool.Here(1), true)
-	return nil
+	return c.giveBack("closed", pool.Here(1), true)
 }
 
 // Queries returns a copy of the last statements of this scope, the oldest first;
@@ -143,7 +143,7 @@ func (c *Conn) hold(ctx context.Context, place pool.Place) (*pool.Lease, error) 
 
 // acquireLocked acquires the lease, without the lock while it waits.
 func (c *Conn) acquireLocked(ctx context.Context, place pool.Place) error {
-	claim := pool.Claim{Owner: c.scope, Place: place, Watch: c.scope.watch, Brief: c.scope.brief(c.database)}
+	claim := pool.Claim{Owner: c.scope, Place: place, Watch: c.scope.watch, Brief: c.scope.brief(c.database), Blocks: c}
 	if c.scope.connections.debug {
 		claim.Observer = c.observe
 	}
@@ -215,6 +215,24 @@ func (c *Conn) release(reason string, place pool.Place, drop bool) {
 	}
 }
 
+// giveBack is release outside of blocks. Inside of one it returns ErrInAtomicBlock and
+// changes nothing.
+func (c *Conn) giveBack(reason string, place pool.Place, drop bool) error {
+	c.mu.Lock()
+	if err := c.inBlock(); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	l := c.lease
+	c.lease = nil
+	c.mu.Unlock()
+	if l != nil {
+		c.scope.spent(l)
+		l.Release(reason, place, drop)
+	}
+	return nil
+}
+
 // releaseIdle gives the lease back if nothing needs it, and reports whether the
 // connection is free of one.
 func (c *Conn) releaseIdle(reason string, place pool.Place) bool {
@@ -237,11 +255,21 @@ func (c *Conn) releaseIdle(reason string, place pool.Place) bool {
 
 // end is the end of the scope.
 func (c *Conn) end() error {
-	block := c.inBlock()
+	var block error
 	c.mu.Lock()
 	c.ended = true
+	open := c.block.Load()
+	if open != nil && open.root().lease.Load() != nil {
+		block = c.inBlock()
+	}
+	for b := open; b != nil; b = b.outer {
+		b.tear(fmt.Errorf("db: scope %q: %w", c.scope.Name(), ErrScopeEnded))
+	}
 	c.mu.Unlock()
 	c.release("scope ended", pool.Place{}, false)
+	if open != nil {
+		c.move(nil)
+	}
 	c.database.pool.EndOwner(c.scope)
 	if block != nil {
 		return fmt.Errorf("db: scope %q ended, and what it had not committed is rolled back: %w", c.scope.Name(), block)
@@ -249,10 +277,11 @@ func (c *Conn) end() error {
 	return nil
 }
 
-// inBlock returns nil outside a transaction, and ErrInAtomicBlock with its place.
+// inBlock returns nil outside of blocks, and ErrInAtomicBlock with the place of the
+// outermost.
 func (c *Conn) inBlock() error {
-	if open, ok := c.open(); ok && open.Tx {
-		return fmt.Errorf("%w on %q, begun at %s", ErrInAtomicBlock, c.alias, open.Place)
+	if b := c.block.Load(); b != nil {
+		return fmt.Errorf("%w on %q, begun at %s", ErrInAtomicBlock, c.alias, b.root().at())
 	}
 	return nil
 }

@@ -42,6 +42,7 @@ type Options struct {
 type Connections struct {
 	databases map[string]*database
 	aliases   []string
+	atomic    []string // those with ATOMIC_REQUESTS, the default last: its block is the innermost
 	logger    *slog.Logger
 	bus       *signals.Bus
 	debug     bool
@@ -86,6 +87,14 @@ func Open(databases map[string]Settings, opts Options) (*Connections, error) {
 		cs.databases[alias] = d
 		cs.aliases = append(cs.aliases, alias)
 	}
+	for _, alias := range cs.aliases {
+		if cs.databases[alias].settings.AtomicRequests && alias != DefaultAlias {
+			cs.atomic = append(cs.atomic, alias)
+		}
+	}
+	if d, ok := cs.databases[DefaultAlias]; ok && d.settings.AtomicRequests {
+		cs.atomic = append(cs.atomic, DefaultAlias)
+	}
 	if err := errors.Join(errs...); err != nil {
 		for _, d := range cs.databases {
 			err = errors.Join(err, d.refusing.Close())
@@ -100,10 +109,6 @@ func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Conne
 		return nil, &SettingsError{Alias: alias, Problem: "aliases are lower case", Hint: fmt.Sprintf("write %q", strings.ToLower(alias))}
 	}
 	errs := []error{s.Validate(alias)}
-	if s.AtomicRequests { // a promise that must not be broken silently
-		errs = append(errs, &SettingsError{Alias: alias, Key: "ATOMIC_REQUESTS", Problem: "true is not kept by this version: views run in autocommit",
-			Hint: "leave it out, and use RunInTx where a view needs a transaction"})
-	}
 	s = s.WithDefaults()
 	engine, ok := engines[s.Engine]
 	if !ok && s.Engine != "" {

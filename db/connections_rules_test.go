@@ -43,10 +43,6 @@ func TestOpen_RefusesMistakesAndSaysWhatToDo(t *testing.T) {
 			with(func(s *db.Settings) { s.Engine = "postgresql" }), "default", "ENGINE",
 			[]string{`"postgres" is not built into this site`, "this site has sqlite", "Engines"},
 		},
-		"ATOMIC_REQUESTS": {
-			with(func(s *db.Settings) { s.AtomicRequests = true }), "default", "ATOMIC_REQUESTS",
-			[]string{"autocommit", "RunInTx"},
-		},
 		"negative age":        {with(func(s *db.Settings) { s.ConnMaxAge = -2 }), "default", "CONN_MAX_AGE", []string{"-2ns is negative", "null"}},
 		"negative idle time":  {with(func(s *db.Settings) { s.ConnMaxIdle = -time.Minute }), "default", "CONN_MAX_IDLE", []string{"-1m0s"}},
 		"negative bound":      {with(func(s *db.Settings) { s.MaxConnections = -1 }), "default", "MAX_CONNECTIONS", []string{"-1 is negative"}},
@@ -74,14 +70,14 @@ func TestOpen_ReportsAllMistakesOfAllAliasesAtOnce(t *testing.T) {
 	dbtest.Goroutines(t)
 	_, err := db.Open(map[string]db.Settings{
 		"good":  {Engine: "sqlite", Name: ":memory:"},
-		"first": {Engine: "oracle", ConnMaxAge: -time.Second, AtomicRequests: true},
+		"first": {Engine: "oracle", ConnMaxAge: -time.Second},
 		"last":  {Engine: "sqlite", Options: map[string]string{"journal_mode": "wall"}},
 	}, db.Options{Engines: []db.Engine{sqlite.Engine{}}})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	expectText(t, "the error", err.Error(), `"default" is missing`,
-		"DATABASES.first.ENGINE", "DATABASES.first.CONN_MAX_AGE", "DATABASES.first.ATOMIC_REQUESTS",
+		"DATABASES.first.ENGINE", "DATABASES.first.CONN_MAX_AGE",
 		"DATABASES.last.NAME", "DATABASES.last.OPTIONS.journal_mode")
 	if strings.Contains(err.Error(), "DATABASES.good") {
 		t.Errorf("it blames one without a mistake: %v", err)

@@ -69,12 +69,28 @@ var (
 	_ func(*db.Scope) error                = (*db.Scope).InAtomicBlock
 	_ func(*db.Scope) (int, time.Duration) = (*db.Scope).Usage
 
+	_ func(*db.Scope, context.Context, db.AtomicRequestsOptions) (context.Context, *db.RequestBlocks, error) = (*db.Scope).AtomicRequests
+
+	_                               = db.AtomicRequestsOptions{Except: []string{}, Deferred: false}
+	_ func(*db.Scope) error         = (*db.Scope).LeftOpen
+	_ func(*db.RequestBlocks) bool  = (*db.RequestBlocks).Open
+	_ func(*db.RequestBlocks) bool  = (*db.RequestBlocks).Begun
+	_ func(*db.RequestBlocks) error = (*db.RequestBlocks).Commit
+	_ func(*db.RequestBlocks) error = (*db.RequestBlocks).Rollback
+
 	_ func(context.Context) *db.Conn                                   = db.From
 	_ func(context.Context, string) *db.Conn                           = db.Using
 	_ func(context.Context, string, func(context.Context) error) error = db.Run
 	_ func(context.Context) error                                      = db.CloseOldConnections
 	_ func(context.Context, ...string) error                           = db.Release
 	_ func(context.Context)                                            = db.ResetQueries
+
+	_ func(context.Context, func(context.Context) error) error                   = db.Atomic
+	_ func(context.Context, db.AtomicOptions, func(context.Context) error) error = db.AtomicWith
+	_ func(context.Context, func(context.Context) error) error                   = db.OnCommit
+	_                                                                            = db.AtomicOptions{
+		Alias: "", Durable: false, NoSavepoint: false, Isolation: sql.LevelDefault, ReadOnly: false, Retry: 0,
+	}
 
 	_ func(context.Context, *bun.SelectQuery, ...db.IterateOptions) iter.Seq2[struct{}, error] = db.Iterate[struct{}]
 	_                                                                                          = db.IterateOptions{BatchSize: 0, OrderBy: []string{}}
@@ -86,7 +102,12 @@ var (
 	_ func(*db.Conn) bool                   = (*db.Conn).InAtomicBlock
 	_ func(*db.Conn) []db.Query             = (*db.Conn).Queries
 	_ func(*db.Conn) string                 = (*db.Conn).Alias
-	_                                       = db.Query{SQL: "", Duration: 0, At: "", Err: nil}
+
+	_ func(*db.Conn, context.Context, func(context.Context) error) error                                = (*db.Conn).OnCommit
+	_ func(*db.Conn, context.Context, *sql.TxOptions) (bun.Tx, error)                                   = (*db.Conn).BeginTx
+	_ func(*db.Conn, context.Context, *sql.TxOptions, func(ctx context.Context, tx bun.Tx) error) error = (*db.Conn).RunInTx
+
+	_ = db.Query{SQL: "", Duration: 0, At: "", Err: nil}
 
 	_ = []error{
 		db.ErrNoScope, db.ErrScopeEnded, db.ErrOutsideScope, db.ErrHeldAcrossYield, db.ErrReleased, db.ErrBusy,
@@ -95,5 +116,11 @@ var (
 		&db.UnknownAliasError{Alias: "", Have: []string{}},
 		&db.HeldError{Alias: "", What: "", Opened: "", Yielded: ""},
 		&db.AcquireError{}, &db.BusyError{}, &db.ReleasedError{},
+
+		db.ErrRollback, db.ErrOutsideBlock, db.ErrTransactionAborted, db.ErrBlockOrder, db.ErrCommitUnknown, db.ErrNoBlock, db.ErrOnCommit,
+		&db.OutsideBlockError{Alias: "", Here: "", Begun: ""},
+		&db.AbortedError{Alias: "", Here: "", First: "", Query: "", Err: nil},
+		db.ErrDatabase, db.ErrData, db.ErrIntegrity, db.ErrUnique, db.ErrForeignKey, db.ErrNotNull, db.ErrCheck,
+		db.ErrOperational, db.ErrSerialization, db.ErrProgramming, db.ErrNotSupported, db.ErrInternal,
 	}
 )

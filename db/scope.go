@@ -213,7 +213,9 @@ func (sc *Scope) RespondReleased() error {
 	}
 	sc.responding.Store(true)
 	for _, c := range sc.touched() {
-		c.release("stream", pool.Here(1), false)
+		if err := c.giveBack("stream", pool.Here(1), false); err != nil {
+			return err // a goroutine has begun a block meanwhile
+		}
 	}
 	sc.begun.Store(true)
 	return nil

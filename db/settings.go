@@ -36,8 +36,8 @@ type Settings struct {
 	// ConnHealthChecks (CONN_HEALTH_CHECKS) pings a kept connection once per
 	// scope, before its first statement.
 	ConnHealthChecks bool
-	// AtomicRequests (ATOMIC_REQUESTS) asks for a transaction around each view. This
-	// version has none, and [Open] refuses to pretend.
+	// AtomicRequests (ATOMIC_REQUESTS) puts a block around each view. It is lazy: a
+	// view that never queries begins nothing and leases nothing.
 	AtomicRequests bool
 
 	ConnLease      Lease         // CONN_LEASE: request (default) or transaction

@@ -51,72 +51,29 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (*sql.Stmt, err
 	return l.PrepareContext(st, query)
 }
 
-// BeginTx begins a transaction for libraries that need a bun.Tx. It counts as a
-// block, and nests with its own BeginTx. It is rolled back when ctx ends, or when
-// the scope does; then its methods return sql.ErrTxDone, as database/sql has it.
-func (c *Conn) BeginTx(ctx context.Context, opts *sql.TxOptions) (bun.Tx, error) {
-	place := pool.Here(1)
-	l, err := c.hold(ctx, place)
-	if err != nil {
-		return bun.Tx{}, err
-	}
-	tx, _, err := c.begin(ctx, ctx, l, place, opts)
-	return tx, err
-}
-
-// begin begins a transaction that ends with life, or when end is called.
-func (c *Conn) begin(ctx, life context.Context, l *pool.Lease, place pool.Place, opts *sql.TxOptions) (tx bun.Tx, end context.CancelFunc, err error) {
-	over := l.Attachment(func(sqldb *sql.DB) any { return bun.NewDB(sqldb, c.database.dialect) }).(*bun.DB)
-	txCtx, cancel := l.TxContext(ctx, life, place, c)
-	if tx, err = over.BeginTx(txCtx, opts); err != nil {
-		cancel()
-		c.Ended(l)
-		return bun.Tx{}, nil, err
-	}
-	return tx, cancel, nil
-}
-
-// RunInTx runs fn in a transaction: committed when fn returns nil, and rolled back
-// when it fails or panics, or when ctx ends before fn has returned; its error is
-// the cause of that. Once fn has returned nil the commit is sent, whether or not
-// somebody still waits for it.
-func (c *Conn) RunInTx(ctx context.Context, opts *sql.TxOptions, fn func(ctx context.Context, tx bun.Tx) error) error {
-	place := pool.Here(1)
-	l, err := c.hold(ctx, place)
-	if err != nil {
-		return err
-	}
-	// database/sql would roll back on its own when ctx ends, at any moment and in a
-	// goroutine of its own: here ctx stops statements only.
-	tx, end, err := c.begin(ctx, context.WithoutCancel(ctx), l, place, opts)
-	if err != nil {
-		return err
-	}
-	defer end()
-	committing := false
-	defer func() {
-		if !committing {
-			// The error of fn, or its panic, is what the caller must hear of.
-			_ = tx.Rollback()
-		}
-	}()
-	if err := fn(ctx, tx); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	committing = true
-	return tx.Commit()
-}
-
 func (c *Conn) statement(ctx context.Context) (*pool.Statement, *pool.Lease, error) {
 	place := pool.Here(2)
+	if err := c.ready(ctx, place); err != nil {
+		return nil, nil, err
+	}
 	l, err := c.hold(ctx, place)
 	if err != nil {
 		return nil, nil, err
 	}
 	return l.Statement(ctx, place, c), l, nil
+}
+
+// ready refuses a statement that is not in the open block, before it costs a
+// connection, and begins a block that is lazy.
+func (c *Conn) ready(ctx context.Context, place pool.Place) error {
+	if c.block.Load() == nil && c.torn.Load() == 0 {
+		return nil
+	}
+	b, err := c.takesPart(ctx, place, nil)
+	if err != nil || b == nil {
+		return err
+	}
+	return b.ensureBegun(ctx, place)
 }
 
 func (c *Conn) format(query string, args []any) string {

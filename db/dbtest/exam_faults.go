@@ -32,8 +32,8 @@ func (x *exam) transactions(t *testing.T) {
 			if !conn.InAtomicBlock() {
 				t.Error("a transaction is no block")
 			}
-			if _, err := conn.BeginTx(ctx, nil); !errors.Is(err, db.ErrInAtomicBlock) {
-				t.Errorf("a second BeginTx: %v, want ErrInAtomicBlock", err)
+			if _, err := conn.BeginTx(context.WithoutCancel(t.Context()), nil); !errors.Is(err, db.ErrOutsideBlock) {
+				t.Errorf("a second BeginTx that is not inside of it: %v, want ErrOutsideBlock", err)
 			}
 			return exec(ctx, tx, "INSERT INTO exam_tx (id) VALUES (1)")
 		})

@@ -1,6 +1,7 @@
 package dbtest
 
 import (
+	"context"
 	"log/slog"
 	"testing"
 
@@ -12,7 +13,8 @@ import (
 // logs to the test.
 //
 // When the test ends, the connections are closed, and whoever still holds one
-// fails the test, with the place where it was taken.
+// fails the test, with the place where it was taken; so does a session of PostgreSQL
+// that nobody holds and that is in a transaction.
 func Open(t testing.TB, settings db.Settings, options ...db.Options) *db.Connections {
 	t.Helper()
 	return OpenAll(t, map[string]db.Settings{db.DefaultAlias: settings}, options...)
@@ -41,9 +43,31 @@ func OpenAll(t testing.TB, databases map[string]db.Settings, options ...db.Optio
 		}
 		ctx, cancel := cleanup()
 		defer cancel()
+		for alias, settings := range databases {
+			idleInTransaction(ctx, t, alias, settings)
+		}
 		if err := conns.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
 	return conns
+}
+
+// idleInTransaction fails the test when a session was given back inside of a
+// transaction. Databases of servers that the test has started itself have none here.
+func idleInTransaction(ctx context.Context, t testing.TB, alias string, settings db.Settings) {
+	t.Helper()
+	shared.mu.Lock()
+	srv := shared.server
+	shared.mu.Unlock()
+	if settings.Engine != Postgres || srv == nil {
+		return
+	}
+	rows, err := srv.Query(ctx, "postgres", "SELECT pid, query FROM pg_stat_activity WHERE datname = $1 AND state LIKE 'idle in transaction%'", settings.Name)
+	if err != nil {
+		t.Errorf("dbtest: look for open transactions: %v", err)
+	}
+	for _, row := range rows {
+		t.Errorf("dbtest: session %s of %q is idle in transaction; its last statement: %s", row[0], alias, row[1])
+	}
 }

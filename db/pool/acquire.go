@@ -69,7 +69,7 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 
 func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 	c.proven = false
-	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, since: time.Now()}
+	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, since: time.Now()}
 	l.begin(claim.Watch)
 	p.mu.Lock()
 	p.stats.Leases++

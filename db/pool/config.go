@@ -93,6 +93,8 @@ type Claim struct {
 	// Brief leases last for one statement or one block. With MaxAge 0 they share
 	// connections that would otherwise be closed after each.
 	Brief bool
+	// Blocks knows the transactions of the owner. Nil leaves them to database/sql.
+	Blocks Blocks
 	// Observer hears of every statement when it was answered. Nil is fine.
 	Observer func(Ran)
 }

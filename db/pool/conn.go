@@ -43,13 +43,14 @@ type conn struct {
 	verifiedAt time.Time // the last answer of the server to a check
 	proven     bool      // nothing was sent since then
 
-	mu         sync.Mutex // guards the rest
-	epoch      uint64     // handles of an older epoch are cut off
-	lease      *Lease     // nil while idle
-	last       *Lease     // the last one of an owner that ended
-	flight     *Statement // running, or with open rows
-	rows       *rows      // the open rows of flight
-	tx         *tx
+	mu         sync.Mutex   // guards the rest
+	epoch      uint64       // handles of an older epoch are cut off
+	lease      *Lease       // nil while idle
+	last       *Lease       // the last one of an owner that ended
+	flight     *Statement   // running, or with open rows
+	rows       *rows        // the open rows of flight
+	tx         *tx          // of database/sql and the driver
+	adopted    []*adoptedTx // of database/sql over a block
 	stmts      map[*stmt]struct{}
 	lost       bool // the driver said that the connection is gone
 	attachment any
@@ -221,11 +222,17 @@ func (c *conn) judge(st *Statement, err error) error {
 	}
 	canceled := st.canceled
 	c.mu.Unlock()
-	switch {
-	case canceled != nil:
-		return &canceledError{ctx: canceled, driver: err}
+	switch kind := c.pool.cfg.Driver.Kind(c.inner, err); {
 	case class == Lost && !errors.Is(err, ErrConnectionLost):
-		return &lostError{err}
+		err = &lostError{err}
+	case class != Lost && kind != nil:
+		err = &databaseError{class: kind, driver: err}
+	}
+	if canceled != nil {
+		err = &canceledError{ctx: canceled, driver: err}
+	}
+	if class != Foreign && st.lease.blocks != nil {
+		st.lease.blocks.Failed(st, err)
 	}
 	return err
 }

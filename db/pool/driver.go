@@ -38,6 +38,16 @@ type Driver interface {
 	// is false when the connection cannot tell.
 	InTransaction(c driver.Conn) (in, known bool)
 
+	// Begin is the statement that begins a transaction with these options, or says
+	// which of them this engine cannot give.
+	Begin(o TxOptions) (query string, err error)
+
+	// Committable reports, without a round trip, why the transaction that was begun
+	// on c with these options cannot be committed: the server has failed it, it
+	// is not open any more, or the connection is gone ([ErrConnectionLost]). Nil
+	// means that nothing speaks against it.
+	Committable(c driver.Conn, o TxOptions) error
+
 	// Reset takes back what the last holder may have set on the session: settings,
 	// roles, temporary tables, locks, listeners, cursors.
 	Reset(ctx context.Context, c driver.Conn) error
@@ -48,6 +58,10 @@ type Driver interface {
 
 	// Classify says what an error of a statement means for its connection.
 	Classify(err error) Class
+
+	// Kind returns the class of an error of a statement on c, one of [ErrDatabase]
+	// and those below it; nil for errors that do not come from the database.
+	Kind(c driver.Conn, err error) error
 
 	// Transient reports whether a failed Connect may succeed a moment later: the
 	// server refuses, starts up, or is full.

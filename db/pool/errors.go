@@ -22,7 +22,7 @@ var (
 
 	// ErrConnectionLost reports that the server or the network ended the connection.
 	// Whether a statement that was under way has run is unknown.
-	ErrConnectionLost = errors.New("db: the connection was lost")
+	ErrConnectionLost error = &class{"db: the connection was lost", ErrOperational}
 
 	// ErrInAtomicBlock reports what cannot be done while a transaction is open.
 	ErrInAtomicBlock = errors.New("db: a transaction is open")
@@ -98,7 +98,7 @@ type BusyError struct {
 // Error names both places and what to do.
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("%v: the statement at %s finds the rows of %q, opened at %s, still open; read them to the end or close them first",
-		ErrBusy, e.Here, shorten(e.Query), e.Open)
+		ErrBusy, e.Here, Shorten(e.Query), e.Open)
 }
 
 // Unwrap returns ErrBusy.
@@ -145,9 +145,9 @@ func contextError(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// shorten keeps a statement readable inside an error. Values in its text are cut
+// Shorten keeps a statement readable inside an error. Values in its text are cut
 // with it, but not hidden: errors go to developers, not to clients.
-func shorten(query string) string {
+func Shorten(query string) string {
 	query = strings.Join(strings.Fields(query), " ")
 	const limit = 80
 	if len(query) > limit {

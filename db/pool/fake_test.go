@@ -141,6 +141,12 @@ func (n *network) Cancel(_ context.Context, c driver.Conn) error {
 
 func (n *network) InTransaction(driver.Conn) (in, known bool) { return false, false }
 
+func (n *network) Begin(pool.TxOptions) (string, error) { return "begin", nil }
+
+func (n *network) Committable(driver.Conn, pool.TxOptions) error { return nil }
+
+func (n *network) Kind(driver.Conn, error) error { return nil }
+
 func (n *network) Reset(context.Context, driver.Conn) error {
 	n.count(func() { n.resets++ })
 	return nil

@@ -52,6 +52,7 @@ type handle struct {
 	epoch uint64
 	bound bool                  // to one lease
 	lease atomic.Pointer[Lease] // of the last statement that named one
+	via   any                   // the block of the transaction that it is in; of who has the handle
 }
 
 // newHandle returns a handle for statements of l; conn.mu is taken.
@@ -127,8 +128,11 @@ func (h *handle) ExecContext(ctx context.Context, query string, args []driver.Na
 
 // executed is the end of every statement that returns no rows.
 func (h *handle) executed(st *Statement, query string, err error) error {
-	h.conn.leaves(st, query)
+	text, name := h.conn.leaves(st, query)
 	err = h.conn.judge(st, err)
+	if err == nil && text > Ends && st.lease.blocks != nil {
+		st.lease.blocks.Savepoint(text, name)
+	}
 	st.called()
 	st.observe(err)
 	st.end()
@@ -196,6 +200,9 @@ func (h *handle) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 }
 
 func (h *handle) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	if st := statementOf(ctx); st != nil && st.adopt != nil && !st.begun {
+		return h.adopt(st)
+	}
 	beginner, ok := h.conn.inner.(driver.ConnBeginTx)
 	if !ok {
 		return nil, errDriver

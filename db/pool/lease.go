@@ -18,6 +18,7 @@ type Lease struct {
 	brief bool
 
 	observer func(Ran)
+	blocks   Blocks
 
 	watched <-chan struct{} // Done of the scope's context
 	unwatch func() bool
@@ -101,14 +102,15 @@ func (l *Lease) PrepareContext(st *Statement, query string) (*sql.Stmt, error) {
 // from [Lease.Statement] or [Lease.TxContext].
 func (l *Lease) DB() *sql.DB { return l.conn.db }
 
-// TxContext prepares the context of a BeginTx. Beginning is a statement that ends
-// with ctx; the transaction ends with life, or with the lease, or when the function
-// that is returned is called, which must be when it never began. The ender hears of
-// the end of a transaction that did.
-func (l *Lease) TxContext(ctx, life context.Context, place Place, ender Ender) (context.Context, context.CancelFunc) {
-	st := &Statement{Context: ctx, lease: l, place: place, txEnder: ender}
-	life, st.endTx = context.WithCancel(life)
-	return txContext{life, st}, st.endTx
+// TxContext prepares the context of a BeginTx that sends nothing: the transaction
+// is open already, and block is what its statements belong to. database/sql ends it
+// with life, or with the lease, or when the function that is returned is called,
+// which must be when it never began. commit and rollback are what ending it does.
+func (l *Lease) TxContext(life context.Context, place Place, block any, commit, rollback func() error) (context.Context, context.CancelFunc) {
+	st := &Statement{Context: life, lease: l, place: place}
+	life, cancel := context.WithCancel(life)
+	st.adopt = &adoptedTx{place: place, block: block, commit: commit, rollback: rollback, end: cancel, gone: make(chan struct{})}
+	return txContext{life, st}, cancel
 }
 
 // txContext is a Statement that database/sql may watch.
@@ -152,8 +154,9 @@ func (l *Lease) Open() (Open, bool) {
 	switch {
 	case c.lease != l:
 		return Open{}, false
-	case c.tx != nil:
-		return Open{What: "a transaction", Place: c.tx.place.String(), Tx: true}, true
+	case l.inTransactionLocked():
+		at, _ := l.begunLocked()
+		return Open{What: "a transaction", Place: at.String(), Tx: true}, true
 	case c.rows != nil:
 		return Open{What: "the rows of " + quote(c.flight.query), Place: c.flight.place.String()}, true
 	case c.flight != nil:
@@ -165,13 +168,28 @@ func (l *Lease) Open() (Open, bool) {
 	return Open{}, false
 }
 
-func quote(query string) string { return `"` + shorten(query) + `"` }
+func quote(query string) string { return `"` + Shorten(query) + `"` }
 
-// InTransaction reports whether a BeginTx is open.
-func (l *Lease) InTransaction() bool {
-	l.conn.mu.Lock()
-	defer l.conn.mu.Unlock()
-	return l.conn.lease == l && l.conn.tx != nil
+// begunLocked returns where the open transaction was begun; conn.mu is taken.
+func (l *Lease) begunLocked() (Place, bool) {
+	c := l.conn
+	switch {
+	case c.tx != nil:
+		return c.tx.place, true
+	case l.blocks != nil:
+		if at, open := l.blocks.Begun(); open {
+			return at, true
+		}
+	}
+	if len(c.adopted) > 0 {
+		return c.adopted[0].place, true
+	}
+	return Place{}, false
+}
+
+func (l *Lease) inTransactionLocked() bool {
+	_, open := l.begunLocked()
+	return open
 }
 
 // Queries and Inside are what the lease has done so far.

@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -38,7 +39,7 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 		fate = c.tidy(l, false)
 		c.gate.give()
 	} else {
-		fate = c.endLeaks(l, len(leaks))
+		fate = c.endLeaks(l, leaks)
 	}
 	if fate == keep && l.reset {
 		fate = c.setUpAgain()
@@ -110,7 +111,9 @@ func (c *conn) cutOff(l *Lease) []Open {
 	var leaks []Open
 	if c.tx != nil {
 		c.tx.cut = true
-		leaks = append(leaks, Open{What: "a transaction", Place: c.tx.place.String()})
+	}
+	if at, open := l.begunLocked(); open {
+		leaks = append(leaks, Open{What: "a transaction", Place: at.String(), Tx: true})
 	}
 	if f := c.flight; f != nil {
 		what := "the statement "
@@ -129,15 +132,15 @@ func (c *conn) cutOff(l *Lease) []Open {
 }
 
 // endLeaks ends what was open, within leakLimit.
-func (c *conn) endLeaks(l *Lease, n int) fate {
+func (c *conn) endLeaks(l *Lease, leaks []Open) fate {
 	p := c.pool
-	p.count(func(s *Stats) { s.Leaked += int64(n) })
+	p.count(func(s *Stats) { s.Leaked += int64(len(leaks)) })
 	done := make(chan fate, 1)
 	var settled atomic.Bool // by whoever comes first: the clean-up or its limit
 	p.background.Add(1)
 	go func() {
 		defer p.background.Done()
-		f := c.endOpen(l)
+		f := c.endOpen(l, leaks)
 		if settled.Swap(true) {
 			p.closeConn(c)
 			return
@@ -163,7 +166,7 @@ func (c *conn) endLeaks(l *Lease, n int) fate {
 }
 
 // endOpen closes rows, statements and transactions, cancelling what takes long.
-func (c *conn) endOpen(l *Lease) fate {
+func (c *conn) endOpen(l *Lease, leaks []Open) fate {
 	c.mu.Lock()
 	st, limit := c.flight, drainLimit
 	if c.rows == nil {
@@ -177,9 +180,13 @@ func (c *conn) endOpen(l *Lease) fate {
 	c.wire.take() // the goroutine that was inside the driver has left it
 	c.mu.Lock()
 	open, t, stmts := c.rows, c.tx, c.stmts // it may have left something new
-	c.tx, c.stmts = nil, nil
+	adopted := c.adopted
+	c.tx, c.stmts, c.adopted = nil, nil, nil
 	if t != nil {
 		t.cut, c.rawBegin = true, true
+	}
+	for _, a := range adopted {
+		a.cut = true
 	}
 	c.mu.Unlock()
 	var errs []error
@@ -197,9 +204,10 @@ func (c *conn) endOpen(l *Lease) fate {
 	}
 	if t != nil {
 		t.end()
-		if t.gone != nil {
-			<-t.gone // from now on its methods return sql.ErrTxDone
-		}
+	}
+	for _, a := range adopted {
+		a.end()
+		<-a.gone // from now on its methods return sql.ErrTxDone
 	}
 	// Whose statement it was has noted what became of it and left.
 	c.gate.take()
@@ -207,7 +215,7 @@ func (c *conn) endOpen(l *Lease) fate {
 	if err := errors.Join(errs...); err != nil && !c.alive(err) {
 		return closed("leak")
 	}
-	return c.tidy(l, t != nil)
+	return c.tidy(l, slices.ContainsFunc(leaks, func(o Open) bool { return o.Tx }))
 }
 
 // alive reports whether the connection may be used after err.
@@ -234,7 +242,7 @@ func (c *conn) tidy(l *Lease, told bool) fate {
 			if told {
 				break
 			}
-			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", shorten(l.lastQuery))
+			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", Shorten(l.lastQuery))
 		case known:
 			return closed("open transaction")
 		}

@@ -21,8 +21,9 @@ type Statement struct {
 	begun    bool
 	finished atomic.Bool
 	ender    Ender
-	endTx    context.CancelFunc // of a BeginTx: ends database/sql's goroutine
-	txEnder  Ender              // of a BeginTx
+	adopt    *adoptedTx   // of a BeginTx
+	via      any          // the block of the transaction that it came through
+	before   func() error // of a Control, and of nothing else: may refuse
 
 	// Guarded by conn.mu.
 	inCall   bool // inside a call on the driver
@@ -93,7 +94,7 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	st := statementOf(ctx)
 	if st == nil || st.begun {
 		// From a transaction or a prepared statement, which pass the user's context.
-		st = &Statement{Context: ctx, lease: h.lease.Load(), place: Here(2)}
+		st = &Statement{Context: ctx, lease: h.lease.Load(), place: Here(2), via: h.via}
 	} else {
 		ctx = st.Context
 	}
@@ -102,7 +103,8 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	if c.pool.cfg.Debug {
 		st.goroutine = goroutineID()
 	}
-	if c.pool.traits.ContextCancels {
+	// A COMMIT that nobody may cancel needs nothing to cancel it with.
+	if c.pool.traits.ContextCancels && (st.before == nil || ctx.Done() != nil) {
 		st.inner, st.stopInner = context.WithCancel(context.WithoutCancel(ctx))
 	}
 	if err := c.admit(ctx, h, st); err != nil {
@@ -130,6 +132,10 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 	if err := c.enter(ctx, st); err != nil {
 		return err
 	}
+	if err := st.permitted(); err != nil {
+		c.gate.give()
+		return err
+	}
 	// A release cuts the lease off first and takes the wire then: with the wire in
 	// hand, what board sees stays true for the whole call on the driver.
 	c.wire.take()
@@ -145,6 +151,17 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 		c.gate.give()
 	}
 	return err
+}
+
+// permitted asks who knows the transactions; a ping belongs to none.
+func (st *Statement) permitted() error {
+	switch {
+	case st.before != nil:
+		return st.before()
+	case st.lease.blocks == nil || st.query == "":
+		return nil
+	}
+	return st.lease.blocks.Admit(st)
 }
 
 func (c *conn) board(h *handle, st *Statement) error {

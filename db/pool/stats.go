@@ -112,11 +112,11 @@ func (c *conn) holder() (Holder, bool) {
 
 // holderLocked describes the lease, which conn.mu protects.
 func (l *Lease) holderLocked() Holder {
-	c, now := l.conn, time.Now()
+	c, now, in := l.conn, time.Now(), l.inTransactionLocked()
 	h := Holder{
 		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
-		InAtomicBlock: c.tx != nil, Open: c.flight != nil || c.tx != nil || len(c.stmts) > 0,
-		LastStatement: shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
+		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0,
+		LastStatement: Shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
 		Streaming: l.owner.Responding(),
 	}
 	inside := time.Duration(l.inside.Load())

@@ -4,30 +4,21 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
-	"strings"
 )
 
-// tx is a transaction of database/sql, for libraries that need one.
+// tx is a transaction of a *sql.DB that a library has, see [Connector].
 type tx struct {
 	h     *handle
 	inner driver.Tx
 	place Place
-	end   func()        // lets database/sql's goroutine go, and the driver's
-	gone  chan struct{} // closed when database/sql has ended it; nil if nobody waits
-	ender Ender         // hears that the transaction has ended
-	cut   bool          // a release has ended it; guarded by conn.mu
+	end   func() // lets the driver's context go
+	cut   bool   // a release has ended it; guarded by conn.mu
 }
 
 func (c *conn) addTx(h *handle, st *Statement, inner driver.Tx) *tx {
-	t := &tx{h: h, inner: inner, place: st.place, ender: st.txEnder}
-	if st.endTx != nil {
-		t.gone = make(chan struct{})
-	}
+	t := &tx{h: h, inner: inner, place: st.place}
 	st.keepInner = true // the driver uses it until the transaction ends
 	t.end = func() {
-		if st.endTx != nil {
-			st.endTx()
-		}
 		if st.stopInner != nil {
 			st.stopInner()
 		}
@@ -50,9 +41,6 @@ func (t *tx) Rollback() error {
 }
 
 func (t *tx) finish(ctx context.Context, query string, call func() error) error {
-	if t.gone != nil {
-		defer close(t.gone) // database/sql calls once
-	}
 	c := t.h.conn
 	c.mu.Lock()
 	cut := t.cut
@@ -62,7 +50,7 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 	}
 	st, err := t.h.begin(ctx, query)
 	if errors.Is(err, ErrConnectionLost) {
-		t.over(t.h.lease.Load()) // with its connection
+		t.over() // with its connection
 	}
 	if err != nil {
 		return err
@@ -76,12 +64,12 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 	st.called()
 	st.observe(err)
 	st.end()
-	t.over(st.lease)
+	t.over()
 	return err
 }
 
-// over forgets the transaction and tells who must know.
-func (t *tx) over(l *Lease) {
+// over forgets the transaction.
+func (t *tx) over() {
 	c := t.h.conn
 	c.mu.Lock()
 	if c.tx == t {
@@ -89,9 +77,6 @@ func (t *tx) over(l *Lease) {
 	}
 	c.mu.Unlock()
 	t.end()
-	if t.ender != nil {
-		t.ender.Ended(l)
-	}
 }
 
 // stmt is a prepared statement.
@@ -172,34 +157,22 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	return s.h.queried(st, s.query, rows, err)
 }
 
-// leaves notes what the statement may leave behind on the session.
-func (c *conn) leaves(st *Statement, query string) {
+// leaves notes what the statement may leave behind on the session, and returns what
+// it does to transactions.
+func (c *conn) leaves(st *Statement, query string) (text TxText, name string) {
 	if c.pool.cfg.Reset == ResetAuto && !st.lease.dirty.Load() && c.pool.cfg.Driver.Dirties(query) {
 		st.lease.dirty.Store(true)
 	}
-	if begins, ends := transactionText(query); begins || ends {
+	text, name = TextOf(query)
+	if text != NoTxText {
 		c.mu.Lock()
-		c.rawBegin = begins
+		switch text {
+		case Begins, Saves: // which begins one on SQLite, outside of any
+			c.rawBegin = true
+		case Ends:
+			c.rawBegin = false
+		}
 		c.mu.Unlock()
 	}
-}
-
-// transactionText recognises transactions written as SQL text, for engines that
-// cannot tell whether they are inside one.
-func transactionText(query string) (begins, ends bool) {
-	word := strings.TrimLeft(query, " \t\r\n(")
-	if i := strings.IndexAny(word, " \t\r\n;"); i >= 0 {
-		word = word[:i]
-	}
-	switch {
-	case len(word) > 9:
-		return false, false
-	case strings.EqualFold(word, "BEGIN"), strings.EqualFold(word, "START"), strings.EqualFold(word, "SAVEPOINT"):
-		return true, false
-	case strings.EqualFold(word, "COMMIT"), strings.EqualFold(word, "END"), strings.EqualFold(word, "ABORT"):
-		return false, true
-	case strings.EqualFold(word, "ROLLBACK"):
-		return false, !strings.Contains(strings.ToUpper(query), " TO ")
-	}
-	return false, false
+	return text, name
 }

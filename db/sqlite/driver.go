@@ -25,7 +25,8 @@ type sessions struct {
 	connector   driver.Connector
 	path        string // absolute, or ":memory:"
 	single      bool
-	create      bool // the file and its folders
+	lock        string // transaction_mode: what BEGIN says
+	create      bool   // the file and its folders
 	pragmas     []string
 	initCommand string
 }

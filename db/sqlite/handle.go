@@ -42,6 +42,13 @@ func (h *handle) inTransaction() (in, known bool) {
 	return in, known
 }
 
+// wrote reports whether the open transaction has written: whether it is more than
+// a reader.
+func (h *handle) wrote() (wrote bool) {
+	h.call(func(tls *libc.TLS) { wrote = lib.Xsqlite3_txn_state(tls, h.db, 0) == lib.SQLITE_TXN_WRITE })
+	return wrote
+}
+
 // call hands fn a thread state of its own: the driver's belongs to the goroutine that
 // runs a statement.
 func (h *handle) call(fn func(tls *libc.TLS)) bool {

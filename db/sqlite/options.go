@@ -96,7 +96,8 @@ func configure(alias string, s db.Settings) (*sessions, error) {
 		}
 		return value
 	}
-	query.Set("_txlock", choose("transaction_mode", "immediate", []string{"deferred", "immediate", "exclusive"}))
+	d.lock = choose("transaction_mode", "immediate", []string{"deferred", "immediate", "exclusive"})
+	query.Set("_txlock", d.lock)
 	mode := choose("mode", "rwc", []string{"ro", "rw", "rwc"})
 	if !d.single {
 		query.Set("mode", mode)
