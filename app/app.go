@@ -77,6 +77,9 @@ type Options struct {
 	Logger *slog.Logger
 	// OnConnect prepares each new session of every alias; see [db.Options].
 	OnConnect func(ctx context.Context, alias string, session bun.IConn) error
+	// OnQuery hears of every statement of every alias; see [db.Options]. Its context
+	// is that of the request: [RequestID] and [From] work.
+	OnQuery func(ctx context.Context, alias string, q db.Query)
 	// Templates are the site's own, searched before those of the apps.
 	Templates fs.FS
 	// Static are the site's own static files, looked for before those of the apps.

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"github.com/goquintet/quintet/app/internal/within"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 	"github.com/goquintet/quintet/views"
@@ -57,6 +58,9 @@ var _ http.Handler = (*Site)(nil)
 // line for settings that [Load] has read, *[WiringError] values for the options.
 // After an error there is no site, and nothing is left open.
 func New(settings Settings, options Options) (*Site, error) {
+	if change, ok := within.Test().(func(*Settings, *Options)); ok {
+		change(&settings, &options)
+	}
 	s := &Site{options: options, byShape: make(map[string]*route), byName: make(map[string]*route)}
 	s.site = s
 	s.errs = append(s.errs, settings.Validate())
@@ -99,6 +103,7 @@ func New(settings Settings, options Options) (*Site, error) {
 func (s *Site) openConnections() {
 	options := db.Options{
 		Engines: s.options.Engines, Bus: &s.bus, Logger: s.logger, OnConnect: s.options.OnConnect, Debug: s.settings.Debug,
+		OnQuery: s.options.OnQuery,
 	}
 	connections, err := db.Open(s.settings.Databases, options)
 	if err != nil {
@@ -166,8 +171,20 @@ func (s *Site) gatherFiles() {
 func (s *Site) parseTemplates(folders []fs.FS, debug bool) (*views.Templates, error) {
 	return views.NewTemplates(views.TemplateOptions{
 		FS: folders, Debug: debug,
-		Funcs: template.FuncMap{"url": (*views.Request).Reverse, "static": s.staticURL},
+		Funcs:    template.FuncMap{"url": (*views.Request).Reverse, "static": s.staticURL},
+		Rendered: s.rendered,
 	})
+}
+
+// rendered tells the receivers of TemplateRendered.
+func (s *Site) rendered(r *views.Request, name string, data any) {
+	if !s.bus.TemplateRendered.HasReceivers() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), s.settings.CleanupTimeout)
+	defer cancel()
+	event := signals.TemplateRendered{Request: r.Request, Name: name, Data: data}
+	s.report("TemplateRendered", s.bus.TemplateRendered.SendRobust(ctx, event))
 }
 
 func (s *Site) wrapMiddleware() {

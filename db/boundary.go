@@ -56,6 +56,23 @@ func Release(ctx context.Context, aliases ...string) error {
 	return nil
 }
 
+// Holders returns what ctx' scope holds now, one entry for each connection that is
+// leased: nil when every one is home, and when ctx belongs to no scope. Those of
+// all scopes are [Connections.Holders].
+func Holders(ctx context.Context) []Holder {
+	sc := scopeOf(ctx)
+	if sc == nil {
+		return nil
+	}
+	var held []Holder
+	for _, c := range sc.touched() {
+		if h, ok := c.holder(); ok {
+			held = append(held, h)
+		}
+	}
+	return held
+}
+
 // ResetQueries forgets the statements that [Conn.Queries] returns, of every
 // connection of ctx' scope. Django's reset_queries.
 func ResetQueries(ctx context.Context) {

@@ -32,6 +32,13 @@ type Options struct {
 	// It must use the session that it is given.
 	OnConnect func(ctx context.Context, alias string, session bun.IConn) error
 
+	// OnQuery hears of every statement of a scope when the database has answered it:
+	// one with rows when the first of them is there. The context has the values of
+	// the one that the scope was opened with. It runs in the goroutine that sent the
+	// statement, before that goes on, and must not query. Nil is fine. Django's
+	// execute_wrapper, which also may change what is sent.
+	OnQuery func(ctx context.Context, alias string, q Query)
+
 	// Debug keeps the last statements of each scope ([Conn.Queries]) and finds a
 	// goroutine that waits for its own rows at once.
 	Debug bool
@@ -46,6 +53,7 @@ type Connections struct {
 	logger    *slog.Logger
 	bus       *signals.Bus
 	debug     bool
+	onQuery   func(ctx context.Context, alias string, q Query)
 }
 
 // database is one alias.
@@ -69,7 +77,7 @@ type Holder = pool.Holder
 // one must be "default". Errors are *[SettingsError] values, joined: all of them
 // at once.
 func Open(databases map[string]Settings, opts Options) (*Connections, error) {
-	cs := &Connections{databases: make(map[string]*database), logger: cmp.Or(opts.Logger, slog.Default()), bus: opts.Bus, debug: opts.Debug}
+	cs := &Connections{databases: make(map[string]*database), logger: cmp.Or(opts.Logger, slog.Default()), bus: opts.Bus, debug: opts.Debug, onQuery: opts.OnQuery}
 	engines := make(map[string]Engine)
 	for _, e := range opts.Engines {
 		engines[e.Name()] = e
@@ -261,11 +269,27 @@ func (cs *Connections) released(r pool.Report) {
 	if cs.bus == nil || !cs.bus.ConnectionReleased.HasReceivers() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), signalLimit)
+	ctx := context.Background()
+	if sc, ok := r.Owner.(*Scope); ok {
+		ctx = context.WithoutCancel(unscoped{sc.watch})
+	}
+	ctx, cancel := context.WithTimeout(ctx, signalLimit)
 	defer cancel()
 	cs.report(cs.bus.ConnectionReleased.SendRobust(ctx, signals.ConnectionReleased{
 		Alias: r.Alias, Holder: r.Holder, Reason: r.Reason, Held: r.Held, Idle: r.Idle, Queries: r.Queries,
+		LeftOpen: r.LeftOpen,
 	}))
+}
+
+// unscoped is a context without the scope around it: who hears of a release must
+// not lease in the name of the one that released.
+type unscoped struct{ context.Context }
+
+func (c unscoped) Value(key any) any {
+	if key == (scopeKey{}) {
+		return nil
+	}
+	return c.Context.Value(key)
 }
 
 // report logs receivers that failed: the connection must not depend on them, and

@@ -39,10 +39,16 @@ func (r *ring) all() []Query {
 	return append(append([]Query(nil), r.entries[r.next:]...), r.entries[:r.next]...)
 }
 
-// observe hears of every statement while debugging.
+// observe hears of every statement while debugging, or for Options.OnQuery.
 func (c *Conn) observe(ran pool.Ran) {
 	q := Query{SQL: ran.Query, Duration: ran.Took, At: ran.At.String(), Err: ran.Err}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.log.add(q)
+	cs := c.scope.connections
+	if cs.onQuery != nil {
+		cs.onQuery(c.scope.watch, c.alias, q)
+	}
+	if cs.debug {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.log.add(q)
+	}
 }

@@ -28,8 +28,14 @@ type Bus struct {
 	ConnectionCreated Signal[ConnectionCreated]
 
 	// ConnectionReleased is sent when a database connection was given back or
-	// closed by whoever held it. Django has no such signal.
+	// closed by whoever held it, with the values of the holder's context and none of
+	// its connections. Django has no such signal.
 	ConnectionReleased Signal[ConnectionReleased]
+
+	// TemplateRendered is sent when a template of the site has been executed for a
+	// response, error pages included. Django's template_rendered, which only its
+	// test runner sends.
+	TemplateRendered Signal[TemplateRendered]
 
 	// MigrateStarted is sent before the migrations of one database run, also
 	// when there is none to run. Django's pre_migrate, once for a database
@@ -49,6 +55,7 @@ func (b *Bus) OnDuplicate(report func(Duplicate)) {
 	b.RequestFailed.OnDuplicate(report)
 	b.ConnectionCreated.OnDuplicate(report)
 	b.ConnectionReleased.OnDuplicate(report)
+	b.TemplateRendered.OnDuplicate(report)
 	b.MigrateStarted.OnDuplicate(report)
 	b.MigrateFinished.OnDuplicate(report)
 }

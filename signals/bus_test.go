@@ -28,6 +28,7 @@ func TestBus_ASignalAndItsEventShareTheirName(t *testing.T) {
 	want := []string{
 		"RequestStarted", "RequestFinished", "RequestFailed",
 		"ConnectionCreated", "ConnectionReleased",
+		"TemplateRendered",
 		"MigrateStarted", "MigrateFinished",
 	}
 	if !slices.Equal(names, want) {

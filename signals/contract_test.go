@@ -31,7 +31,8 @@ var _ = []any{
 	signals.RequestFinished{Request: nil, Route: "", Status: 200, Bytes: 1, Duration: time.Second, Hijacked: false, Err: nil},
 	signals.RequestFailed{Request: nil, Route: "", Err: nil, Stack: nil, Streaming: true},
 	signals.ConnectionCreated{Alias: "", Engine: "", Duration: time.Second},
-	signals.ConnectionReleased{Alias: "", Holder: "", Reason: "", Held: time.Second, Idle: time.Second, Queries: 1},
+	signals.ConnectionReleased{Alias: "", Holder: "", Reason: "", Held: time.Second, Idle: time.Second, Queries: 1, LeftOpen: ""},
+	signals.TemplateRendered{Request: nil, Name: "", Data: nil},
 	signals.MigrateStarted{Alias: "", Backwards: false, Pending: nil},
 	signals.MigrateFinished{Alias: "", Backwards: false, Applied: nil, Duration: time.Second, Err: nil},
 }

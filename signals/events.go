@@ -48,6 +48,17 @@ type ConnectionReleased struct {
 	Held    time.Duration // from the first statement to the release
 	Idle    time.Duration // the part of Held in which no statement ran
 	Queries int           // statements sent while it was held
+
+	// LeftOpen names the rows, transactions and prepared statements that the holder
+	// had left open, each with its place; empty when there were none.
+	LeftOpen string
+}
+
+// TemplateRendered is the event of [Bus.TemplateRendered].
+type TemplateRendered struct {
+	Request *http.Request
+	Name    string // "sales/list.html"
+	Data    any    // the dot of the template, as the view has it
 }
 
 // MigrateStarted is the event of [Bus.MigrateStarted].

@@ -29,6 +29,9 @@ type TemplateOptions struct {
 	Funcs template.FuncMap
 	// Debug parses a template whenever it is used, so that an edit shows at once.
 	Debug bool
+	// Rendered hears of each template that [Templates.Render] has executed for a
+	// request. Nil is fine.
+	Rendered func(r *Request, name string, data any)
 }
 
 // Templates are the templates of a site: html/template, with every page parsed
@@ -118,6 +121,9 @@ func (t *Templates) Render(w io.Writer, r *Request, name string, data any) error
 	}
 	if err := page.render(w, r, data); err != nil {
 		return fmt.Errorf("views: %w", err) // html/template names file and line
+	}
+	if t.options.Rendered != nil && r != nil {
+		t.options.Rendered(r, name, data)
 	}
 	return nil
 }

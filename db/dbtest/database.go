@@ -1,10 +1,12 @@
 package dbtest
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/goquintet/quintet/db"
@@ -43,7 +45,7 @@ func Database(t testing.TB, engine string) db.Settings {
 	case SQLite:
 		return db.Settings{Engine: SQLite, Name: filepath.Join(t.TempDir(), "test.sqlite3")}
 	case Postgres:
-		return onServer(t, "")
+		return onServer(t)
 	}
 	t.Fatalf("dbtest: engine %q is unknown; say %q or %q", engine, SQLite, Postgres)
 	return db.Settings{}
@@ -52,23 +54,36 @@ func Database(t testing.TB, engine string) db.Settings {
 // engines are those that Open builds in.
 func engines() []db.Engine { return []db.Engine{sqlite.Engine{}, postgres.Engine{}} }
 
-// onServer makes a database on the server, as a copy of template unless that is
-// empty.
-func onServer(t testing.TB, template string) db.Settings {
+// onServer makes an empty database on the server.
+func onServer(t testing.TB) db.Settings {
 	t.Helper()
 	srv := Server(t)
-	name := shared.name("test")
-	if err := srv.CreateDatabase(t.Context(), name, template); err != nil {
+	name, create := reserve(t, srv)
+	if err := create(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
+	return settingsOf(srv, name)
+}
+
+// reserve chooses the name of a database that create makes, as a copy of template
+// unless that is empty. When the test ends, it is gone.
+func reserve(t testing.TB, srv *server.Server) (name string, create func(ctx context.Context, template string) error) {
+	name = shared.name("test")
+	var made atomic.Bool
 	t.Cleanup(func() {
+		if !made.Load() {
+			return
+		}
 		ctx, cancel := cleanup()
 		defer cancel()
 		if err := srv.DropDatabase(ctx, name); err != nil {
 			t.Error(err)
 		}
 	})
-	return settingsOf(srv, name)
+	return name, func(ctx context.Context, template string) error {
+		made.Store(true)
+		return srv.CreateDatabase(ctx, name, template)
+	}
 }
 
 func settingsOf(srv *server.Server, name string) db.Settings {

@@ -17,15 +17,16 @@ import (
 
 // process is what a test process has once.
 type process struct {
-	mu     sync.Mutex // guards the rest
-	asked  bool
-	server *server.Server
-	err    error
-	names  int
+	mu        sync.Mutex // guards the rest
+	asked     bool
+	server    *server.Server
+	err       error
+	names     int
+	templates map[string]*Template
 }
 
 // shared is the only state of this package: a process has one server, as it has
-// one environment.
+// one environment, and templates on it.
 var shared process
 
 const (

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/postgres/server"
 )
 
 // Template is a database that is made once, migrated and filled, and copied for
@@ -16,9 +17,9 @@ import (
 type Template struct {
 	fill func(ctx context.Context, conns *db.Connections) error
 
-	mu       sync.Mutex // guards the rest; held while the template is made
-	file     []byte     // SQLite's
-	database string     // PostgreSQL's
+	mu   sync.Mutex // guards the rest; held while the template is made
+	file []byte     // SQLite's
+	name string     // PostgreSQL's
 }
 
 // NewTemplate returns a template that fill makes when the first copy is asked for,
@@ -30,37 +31,83 @@ func NewTemplate(fill func(ctx context.Context, conns *db.Connections) error) *T
 // Database is the package's [Database] with the contents of the template.
 func (tpl *Template) Database(t testing.TB, engine string) db.Settings {
 	t.Helper()
-	tpl.mu.Lock()
-	defer tpl.mu.Unlock()
-	var err error
-	switch engine {
-	case SQLite:
-		if tpl.file == nil {
-			tpl.file, err = tpl.makeFile(t.Context())
-		}
-	case Postgres:
-		srv := Server(t)
-		if name := shared.name("template"); tpl.database == "" {
-			err = srv.CreateDatabase(t.Context(), name, "")
-			if err == nil {
-				err = tpl.make(t.Context(), settingsOf(srv, name))
-			}
-			if err == nil {
-				tpl.database = name
-			}
-		}
-	}
-	if err != nil {
-		t.Fatalf("dbtest: template: %v", err)
-	}
-	if engine == Postgres {
-		return onServer(t, tpl.database)
-	}
-	settings := Database(t, engine)
-	if err := os.WriteFile(settings.Name, tpl.file, 0o600); err != nil {
+	settings, copyOf := Reserve(t, engine)
+	if err := copyOf(t.Context(), tpl); err != nil {
 		t.Fatal(err)
 	}
 	return settings
+}
+
+// Reserve is [Template.Database] for a database that may never be needed, or whose
+// template is not known yet: nothing is there before copyOf is called, once, by any
+// goroutine.
+func Reserve(t testing.TB, engine string) (_ db.Settings, copyOf func(ctx context.Context, tpl *Template) error) {
+	t.Helper()
+	if engine == Postgres {
+		srv := Server(t)
+		name, create := reserve(t, srv)
+		return settingsOf(srv, name), func(ctx context.Context, tpl *Template) error {
+			template, err := tpl.database(ctx, srv)
+			if err != nil {
+				return err
+			}
+			return create(ctx, template)
+		}
+	}
+	settings := Database(t, engine)
+	return settings, func(ctx context.Context, tpl *Template) error {
+		content, err := tpl.content(ctx)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(settings.Name, content, 0o600)
+	}
+}
+
+// TemplateFor returns the template of this key, and makes it of fill for the first
+// caller in this process. Package app/apptest keeps those of its sites here.
+func TemplateFor(key string, fill func(ctx context.Context, conns *db.Connections) error) *Template {
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.templates == nil {
+		shared.templates = make(map[string]*Template)
+	}
+	if shared.templates[key] == nil {
+		shared.templates[key] = NewTemplate(fill)
+	}
+	return shared.templates[key]
+}
+
+// content returns the file of SQLite's template, and makes it for the first caller.
+func (tpl *Template) content(ctx context.Context) (_ []byte, err error) {
+	tpl.mu.Lock()
+	defer tpl.mu.Unlock()
+	if tpl.file == nil {
+		if tpl.file, err = tpl.makeFile(ctx); err != nil {
+			return nil, fmt.Errorf("dbtest: template: %w", err)
+		}
+	}
+	return tpl.file, nil
+}
+
+// database returns the name of PostgreSQL's template, and makes it for the first
+// caller.
+func (tpl *Template) database(ctx context.Context, srv *server.Server) (string, error) {
+	tpl.mu.Lock()
+	defer tpl.mu.Unlock()
+	if tpl.name != "" {
+		return tpl.name, nil
+	}
+	name := shared.name("template")
+	err := srv.CreateDatabase(ctx, name, "")
+	if err == nil {
+		err = tpl.make(ctx, settingsOf(srv, name))
+	}
+	if err != nil {
+		return "", fmt.Errorf("dbtest: template: %w", err)
+	}
+	tpl.name = name
+	return name, nil
 }
 
 func (tpl *Template) makeFile(ctx context.Context) (_ []byte, err error) {

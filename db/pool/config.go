@@ -115,4 +115,6 @@ type Report struct {
 	Held, Idle    time.Duration
 	Queries       int
 	Kept          bool // the physical connection lives on
+	Owner         Owner
+	LeftOpen      string // what the release had to end, with its places
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -52,13 +53,21 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 		c.mu.Lock()
 		queries := l.queries
 		c.mu.Unlock()
-		r := Report{Alias: c.pool.cfg.Alias, Holder: l.owner.Name(), Reason: reason, Held: held, Queries: queries}
+		r := Report{Alias: c.pool.cfg.Alias, Holder: l.owner.Name(), Reason: reason, Held: held, Queries: queries, Owner: l.owner, LeftOpen: listed(leaks)}
 		r.Idle = max(0, held-l.Inside())
 		r.Kept = c.pool.giveBack(c, fate, l.brief)
 		c.pool.cfg.Released(r)
 		return
 	}
 	c.pool.giveBack(c, fate, l.brief)
+}
+
+func listed(leaks []Open) string {
+	var texts []string
+	for _, leak := range leaks {
+		texts = append(texts, leak.What+" at "+leak.Place)
+	}
+	return strings.Join(texts, ", ")
 }
 
 func name(o Owner) string {

@@ -145,8 +145,9 @@ func TestRelease_AConnectionLostMeanwhileServesNobodyElse(t *testing.T) {
 func TestRelease_TwiceIsOnce(t *testing.T) {
 	n := &network{}
 	var reports []pool.Report
+	holder := &owner{"/twice"}
 	bubble(t, n, func(c *pool.Config) { c.Released = func(r pool.Report) { reports = append(reports, r) } }, func(t *testing.T, p *pool.Pool) {
-		l := acquire(t, p, of(&owner{"/twice"}))
+		l := acquire(t, p, of(holder))
 		time.Sleep(time.Second)
 		if err := run(l, "sleep 2s"); err != nil {
 			t.Error(err)
@@ -159,7 +160,7 @@ func TestRelease_TwiceIsOnce(t *testing.T) {
 			t.Fatalf("%d reports, want one", len(reports))
 		}
 		expect(t, "the report", reports[0], pool.Report{
-			Alias: "default", Holder: "/twice", Reason: "first", Held: 3 * time.Second, Idle: time.Second, Queries: 1, Kept: true,
+			Alias: "default", Holder: "/twice", Reason: "first", Held: 3 * time.Second, Idle: time.Second, Queries: 1, Kept: true, Owner: holder,
 		})
 	})
 }

@@ -1,6 +1,7 @@
-// Package within holds the keys by which package app hands the router that it
-// stands on to package app/echov4, and to nobody else: the types of that router
-// appear in no signature of app.
+// Package within holds what package app shares with its own helpers, and with
+// nobody else: the keys by which it hands the router that it stands on to package
+// app/echov4, and the place where package app/apptest leaves what a test wants of
+// the site that it makes.
 package within
 
 // Router is the key of the router in the context of a site.

@@ -1,0 +1,181 @@
+package apptest
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/app/internal/within"
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/dbtest"
+	"github.com/goquintet/quintet/db/migrate"
+)
+
+// databases are those of the site under test.
+type databases struct {
+	t        testing.TB
+	newSite  func() (*app.Site, error)
+	plan     *plan
+	site     *app.Site // known when its routes are made
+	reserved map[string]func(ctx context.Context, tpl *dbtest.Template) error
+}
+
+// rewire gives every alias that the test asks for a database of its own, and fences
+// the others. It runs in the goroutine of the test, because PostgreSQL may be
+// missing.
+func (d *databases) rewire(settings *app.Settings, options *app.Options) {
+	settings.Databases = maps.Clone(settings.Databases)
+	for alias, s := range settings.Databases {
+		if !d.plan.allows(alias) {
+			continue
+		}
+		s, d.reserved[alias] = d.reserve(s)
+		settings.Databases[alias] = s
+	}
+	options.Engines = slices.Clone(options.Engines)
+	for i, engine := range options.Engines {
+		options.Engines[i] = dbtest.Fence(dbtest.Lazy(engine, d.prepare), d.t.Name(), d.plan.allows)
+	}
+}
+
+func (d *databases) reserve(s db.Settings) (db.Settings, func(ctx context.Context, tpl *dbtest.Template) error) {
+	switch engine := strings.ToLower(s.Engine); engine {
+	case dbtest.SQLite:
+		own, copyOf := dbtest.Reserve(d.t, engine)
+		return at(s, own), copyOf
+	case dbtest.Postgres, "postgresql":
+		own, copyOf := dbtest.Reserve(d.t, dbtest.Postgres)
+		return at(s, own), copyOf
+	}
+	return s, nil // New says what is wrong with it
+}
+
+// at are the settings s at the place of own.
+func at(s, own db.Settings) db.Settings {
+	s.Name, s.Host, s.Port, s.User, s.Password = own.Name, own.Host, own.Port, own.User, own.Password
+	options := maps.Clone(s.Options)
+	if options == nil {
+		options = make(map[string]string)
+	}
+	delete(options, "service")
+	maps.Copy(options, own.Options)
+	s.Options = options
+	return s
+}
+
+// prepare makes the database of an alias, when it is first connected to.
+func (d *databases) prepare(ctx context.Context, alias string) error {
+	tpl, err := d.template(alias)
+	if err != nil {
+		return err
+	}
+	return d.reserved[alias](ctx, tpl)
+}
+
+// template is what the database of an alias is a copy of: migrated, and filled with
+// the fixtures.
+func (d *databases) template(alias string) (*dbtest.Template, error) {
+	key, err := d.key(alias)
+	if err != nil {
+		return nil, err
+	}
+	return dbtest.TemplateFor(key, func(ctx context.Context, conns *db.Connections) error {
+		settings, _ := conns.Settings(db.DefaultAlias)
+		return d.fill(ctx, alias, settings)
+	}), nil
+}
+
+// key names what the template of an alias is made from: two sites with the same
+// migrations and fixtures share it.
+func (d *databases) key(alias string) (string, error) {
+	sum := sha256.New()
+	settings, _ := d.site.Connections().Settings(alias)
+	fmt.Fprintf(sum, "engine %q\n", settings.Engine)
+	for _, a := range d.site.Apps() {
+		if a.Migrations == nil {
+			continue
+		}
+		fmt.Fprintf(sum, "app %q\n", a.Name)
+		err := fs.WalkDir(a.Migrations, ".", func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			content, err := fs.ReadFile(a.Migrations, name)
+			fmt.Fprintf(sum, "%q %d\n%s\n", name, len(content), content)
+			return err
+		})
+		if err != nil {
+			return "", fmt.Errorf("apptest: migrations of %q: %w", a.Name, err)
+		}
+	}
+	if alias == db.DefaultAlias {
+		for _, f := range d.plan.fixtures {
+			fmt.Fprintf(sum, "fixture %p\n", f)
+		}
+	}
+	return fmt.Sprintf("%x", sum.Sum(nil)), nil
+}
+
+// fill migrates a new database and runs the fixtures, on a site of its own: it has
+// this database and no other.
+func (d *databases) fill(ctx context.Context, alias string, settings db.Settings) (err error) {
+	var site *app.Site
+	within.ForTest(func(s *app.Settings, o *app.Options) {
+		for _, change := range d.plan.settings {
+			change(s)
+		}
+		s.Databases = maps.Clone(s.Databases)
+		s.Databases[alias] = at(s.Databases[alias], settings)
+		o.Logger = slog.New(slog.DiscardHandler)
+		o.Engines = slices.Clone(o.Engines)
+		for i, engine := range o.Engines {
+			o.Engines[i] = dbtest.Fence(engine, "a fixture", func(other string) bool { return other == alias })
+		}
+	}, func() { site, err = d.newSite() })
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, site.Close()) }()
+	if err := up(ctx, site, alias); err != nil {
+		return err
+	}
+	if alias != db.DefaultAlias {
+		return nil
+	}
+	return site.Connections().Run(site.Context(), "apptest.Fixture", func(ctx context.Context) error {
+		for _, f := range d.plan.fixtures {
+			if err := f.fill(ctx); err != nil {
+				return fmt.Errorf("apptest: fixture: %w", err)
+			}
+		}
+		return nil
+	})
+}
+
+// up applies the migrations of the site.
+func up(ctx context.Context, site *app.Site, alias string) (err error) {
+	settings, _ := site.Connections().Settings(alias)
+	var sources []migrate.Source
+	for _, a := range site.Apps() {
+		sources = append(sources, migrate.Source{App: a.Name, FS: a.Migrations})
+	}
+	sqldb, err := site.Connections().SQLDB(alias)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, sqldb.Close()) }()
+	migrator, err := migrate.New(sqldb, settings.Engine, sources, migrate.Options{Alias: alias, Bus: site.Bus()})
+	if err != nil {
+		return err
+	}
+	_, err = migrator.Up(ctx, nil)
+	return err
+}
