@@ -91,6 +91,17 @@ func Run(ctx context.Context, name string, fn func(ctx context.Context) error) e
 	return sc.connections.Run(ctx, name, fn)
 }
 
+// ScopeOf returns the scope that ctx belongs to, nil when it belongs to none. Few need
+// it: statements find theirs by themselves.
+func ScopeOf(ctx context.Context) *Scope { return scopeOf(ctx) }
+
+// Parent returns the scope that this one was opened in, by [Run], and whether that
+// waits for it: it does not when the context was cut off, context.WithoutCancel. It
+// is nil for a scope of its own.
+func (sc *Scope) Parent() (parent *Scope, waits bool) {
+	return scopeOf(sc.watch), sc.watch.Done() != nil
+}
+
 // Name returns the route or the task.
 func (sc *Scope) Name() string {
 	sc.naming.Lock()

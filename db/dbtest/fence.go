@@ -31,7 +31,11 @@ func (e fencedEngine) Open(alias string, settings db.Settings) (pool.Driver, err
 	if err != nil || e.allowed(alias) {
 		return d, err
 	}
-	return fenced{d, fmt.Errorf("%w: %s, alias %q; add it to the databases that the test names", ErrFenced, e.who, alias)}, nil
+	return fenced{d, fenceError(e.who, alias)}, nil
+}
+
+func fenceError(who, alias string) error {
+	return fmt.Errorf("%w: %s, alias %q; add it to the databases that the test names", ErrFenced, who, alias)
 }
 
 type fenced struct {

@@ -2,6 +2,7 @@ package dbtest_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -12,6 +13,27 @@ type recorder struct {
 	mu       sync.Mutex
 	errors   []string
 	cleanups []func()
+	name     string
+	logs     []string
+}
+
+func (r *recorder) Name() string {
+	if r.name != "" {
+		return r.name
+	}
+	return r.TB.Name()
+}
+
+func (r *recorder) Logf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.logs = append(r.logs, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) logged() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return strings.Join(r.logs, "\n")
 }
 
 func (r *recorder) Helper() {}

@@ -23,6 +23,7 @@ type process struct {
 	err       error
 	names     int
 	templates map[string]*Template
+	seats     chan struct{} // of wrapped tests on the server; nil before the first
 }
 
 // shared is the only state of this package: a process has one server, as it has

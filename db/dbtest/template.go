@@ -20,6 +20,8 @@ type Template struct {
 	mu   sync.Mutex // guards the rest; held while the template is made
 	file []byte     // SQLite's
 	name string     // PostgreSQL's
+
+	shared string // PostgreSQL's copy for wrapped tests
 }
 
 // NewTemplate returns a template that fill makes when the first copy is asked for,
@@ -62,6 +64,29 @@ func Reserve(t testing.TB, engine string) (_ db.Settings, copyOf func(ctx contex
 		}
 		return os.WriteFile(settings.Name, content, 0o600)
 	}
+}
+
+// Shared returns a database with the contents of the template that all wrapped tests
+// of this process share, PostgreSQL's: none commits anything.
+func (tpl *Template) Shared(ctx context.Context) (db.Settings, error) {
+	srv, err := shared.get()
+	if err != nil {
+		return db.Settings{}, err
+	}
+	template, err := tpl.database(ctx, srv)
+	if err != nil {
+		return db.Settings{}, err
+	}
+	tpl.mu.Lock()
+	defer tpl.mu.Unlock()
+	if tpl.shared == "" {
+		name := shared.name("wrapped")
+		if err := srv.CreateDatabase(ctx, name, template); err != nil {
+			return db.Settings{}, err
+		}
+		tpl.shared = name
+	}
+	return settingsOf(srv, tpl.shared), nil
 }
 
 // TemplateFor returns the template of this key, and makes it of fill for the first

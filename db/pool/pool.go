@@ -61,6 +61,15 @@ func New(cfg Config) *Pool {
 	return p
 }
 
+// With returns another pool of the same configuration, over the driver that wrap
+// makes of this one's: a test puts something between the pool and its engine in this
+// way.
+func (p *Pool) With(wrap func(Driver) Driver) *Pool {
+	cfg := p.cfg
+	cfg.Driver = wrap(cfg.Driver)
+	return New(cfg)
+}
+
 func (p *Pool) count(f func(*Stats)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -102,6 +102,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 func flags(settings map[string]string) []string {
 	all := map[string]string{
 		"autovacuum":         "off",
+		"max_connections":    "200", // wrapped tests have one each
 		"fsync":              "off",
 		"full_page_writes":   "off",
 		"jit":                "off",
