@@ -1,6 +1,7 @@
 package apptest_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -109,7 +110,7 @@ func add(r *views.Request) (views.Response, error) {
 // export inserts, releases and streams what there is.
 func export(r *views.Request) (views.Response, error) {
 	ctx := r.Context()
-	if err := insert(ctx, "exported"); err != nil {
+	if err := insert(ctx, cmp.Or(r.Query("text"), "exported")); err != nil {
 		return nil, err
 	}
 	return views.StreamingResponse{Body: func(yield func([]byte, error) bool) {

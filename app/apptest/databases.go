@@ -25,37 +25,49 @@ type databases struct {
 	newSite  func() (*app.Site, error)
 	plan     *plan
 	site     *app.Site // known when its routes are made
-	reserved map[string]func(ctx context.Context, tpl *dbtest.Template) error
+	reserved map[string]reserved
 }
 
-// rewire gives every alias that the test asks for a database of its own, and fences
+// reserved is the database that an alias has when the test is not wrapped, or on
+// SQLite.
+type reserved struct {
+	settings db.Settings
+	copyOf   func(ctx context.Context, tpl *dbtest.Template) error
+}
+
+// rewire gives every alias that the test asks for a database of a test, and fences
 // the others. It runs in the goroutine of the test, because PostgreSQL may be
 // missing.
 func (d *databases) rewire(settings *app.Settings, options *app.Options) {
 	settings.Databases = maps.Clone(settings.Databases)
 	for alias, s := range settings.Databases {
-		if !d.plan.allows(alias) {
-			continue
+		switch engine := strings.ToLower(s.Engine); {
+		case !d.plan.allows(alias):
+		case engine == dbtest.SQLite:
+			d.reserve(alias, engine)
+			settings.Databases[alias] = at(s, d.reserved[alias].settings)
+		case strings.HasPrefix(engine, dbtest.Postgres):
+			dbtest.Server(d.t)
+			if d.plan.commits {
+				d.reserve(alias, dbtest.Postgres)
+				settings.Databases[alias] = at(s, d.reserved[alias].settings)
+			}
 		}
-		s, d.reserved[alias] = d.reserve(s)
-		settings.Databases[alias] = s
 	}
 	options.Engines = slices.Clone(options.Engines)
 	for i, engine := range options.Engines {
-		options.Engines[i] = dbtest.Fence(dbtest.Lazy(engine, d.prepare), d.t.Name(), d.plan.allows)
+		if d.plan.commits {
+			engine = dbtest.Lazy(engine, d.at)
+		} else {
+			engine = dbtest.Wrapped(d.t, engine, d.at)
+		}
+		options.Engines[i] = dbtest.Fence(engine, d.t.Name(), d.plan.allows)
 	}
 }
 
-func (d *databases) reserve(s db.Settings) (db.Settings, func(ctx context.Context, tpl *dbtest.Template) error) {
-	switch engine := strings.ToLower(s.Engine); engine {
-	case dbtest.SQLite:
-		own, copyOf := dbtest.Reserve(d.t, engine)
-		return at(s, own), copyOf
-	case dbtest.Postgres, "postgresql":
-		own, copyOf := dbtest.Reserve(d.t, dbtest.Postgres)
-		return at(s, own), copyOf
-	}
-	return s, nil // New says what is wrong with it
+func (d *databases) reserve(alias, engine string) {
+	settings, copyOf := dbtest.Reserve(d.t, engine)
+	d.reserved[alias] = reserved{settings, copyOf}
 }
 
 // at are the settings s at the place of own.
@@ -71,13 +83,17 @@ func at(s, own db.Settings) db.Settings {
 	return s
 }
 
-// prepare makes the database of an alias, when it is first connected to.
-func (d *databases) prepare(ctx context.Context, alias string) error {
+// at makes the database of an alias, when it is first connected to.
+func (d *databases) at(ctx context.Context, alias string, settings db.Settings) (db.Settings, error) {
 	tpl, err := d.template(alias)
 	if err != nil {
-		return err
+		return settings, err
 	}
-	return d.reserved[alias](ctx, tpl)
+	if r, ok := d.reserved[alias]; ok {
+		return settings, r.copyOf(ctx, tpl)
+	}
+	own, err := tpl.Shared(ctx)
+	return at(settings, own), err
 }
 
 // template is what the database of an alias is a copy of: migrated, and filled with
@@ -97,8 +113,8 @@ func (d *databases) template(alias string) (*dbtest.Template, error) {
 // migrations and fixtures share it.
 func (d *databases) key(alias string) (string, error) {
 	sum := sha256.New()
-	settings, _ := d.site.Connections().Settings(alias)
-	fmt.Fprintf(sum, "engine %q\n", settings.Engine)
+	own, _ := d.site.Connections().Settings(alias)
+	fmt.Fprintf(sum, "engine %q\n", own.Engine)
 	for _, a := range d.site.Apps() {
 		if a.Migrations == nil {
 			continue

@@ -67,7 +67,7 @@ func New(t testing.TB, newSite func() (*app.Site, error), options ...Option) *Si
 		o.apply(p)
 	}
 	s := &Site{t: t, network: newNetwork()}
-	d := &databases{t: t, newSite: newSite, plan: p, reserved: make(map[string]func(context.Context, *dbtest.Template) error)}
+	d := &databases{t: t, newSite: newSite, plan: p, reserved: make(map[string]reserved)}
 	asked, err := false, error(nil)
 	within.ForTest(func(settings *app.Settings, o *app.Options) {
 		asked = true
@@ -137,10 +137,7 @@ func (s *Site) begin(t testing.TB) {
 		}
 		return nil
 	})
-	s.patience, s.stop = context.WithCancel(context.Background())
-	if deadline, ok := deadline(t); ok {
-		s.patience, s.stop = context.WithDeadlineCause(context.Background(), deadline, errDeadline)
-	}
+	s.patience, s.stop = dbtest.Patience(t)
 	s.Context, s.scope = s.Connections().NewScope(valued{s.patience, s.Site.Context()}, t.Name())
 	s.base = s.Context
 	s.Client = s.NewClient()
@@ -149,8 +146,6 @@ func (s *Site) begin(t testing.TB) {
 	go func() { served <- s.server.Serve(s.network) }()
 	t.Cleanup(func() { s.finish(served) })
 }
-
-var errDeadline = errors.New("the deadline of the test is near")
 
 // hear notes the signals of requests that have an exchange.
 func hear[E any](signal *signals.Signal[E]) {
@@ -289,24 +284,6 @@ func (s *Site) holders() string {
 }
 
 func (s *Site) errorLog() *log.Logger { return slog.NewLogLogger(s.Logger().Handler(), slog.LevelWarn) }
-
-// deadline is the moment to give up, while there is time to say why. A *testing.T
-// refuses to tell its deadline inside a testing/synctest bubble, by a panic.
-func deadline(t testing.TB) (deadline time.Time, ok bool) {
-	dated, ok := t.(interface{ Deadline() (time.Time, bool) })
-	if !ok {
-		return time.Time{}, false
-	}
-	defer func() {
-		if recover() != nil {
-			deadline, ok = time.Time{}, false
-		}
-	}()
-	if deadline, ok = dated.Deadline(); ok {
-		deadline = deadline.Add(-time.Until(deadline) / 10)
-	}
-	return deadline, ok
-}
 
 // place is where the test called.
 func place() string {

@@ -456,7 +456,7 @@ func TestAtomic_PreparedStatementsAndReadOnlyBlocks(t *testing.T) {
 
 func TestAtomic_WhatCannotWorkIsRefusedWithTheWayOut(t *testing.T) {
 	wrapped(t, func(t *testing.T, ctx context.Context, conns *db.Connections) {
-		queries := []string{"VACUUM", "PRAGMA foreign_keys = off", "PRAGMA journal_mode = wal"}
+		queries := []string{"VACUUM", "PRAGMA foreign_keys = off"}
 		if db.From(ctx).Dialect().Name().String() == "pg" {
 			queries = []string{
 				"LISTEN news", "NOTIFY news", "SELECT pg_notify('news', 'x')", "VACUUM fruit",
