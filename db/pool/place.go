@@ -55,7 +55,7 @@ const module = "github.com/goquintet/quintet/"
 // beneath are the packages between a user's line and the driver. A package's
 // external tests ("db_test.") and the demo are users.
 var beneath = [...]string{
-	"db.", "db/pool.", "db/migrate.", "db/postgres.", "db/sqlite.", "db/dbtest.",
+	"db.", "db/pool.", "db/migrate.", "db/postgres.", "db/sqlite.",
 	"views.", "app.", "app/echov4.", "app/apptest.", "signals.",
 }
 
