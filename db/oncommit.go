@@ -7,10 +7,12 @@ import (
 	"runtime/debug"
 
 	"github.com/goquintet/quintet/db/pool"
+	"github.com/goquintet/quintet/signals"
 )
 
 // callback is what runs after the commit.
 type callback struct {
+	conn  *Conn
 	run   func(ctx context.Context) error
 	place pool.Place
 }
@@ -50,8 +52,11 @@ func (c *Conn) onCommit(ctx context.Context, place pool.Place, fn func(ctx conte
 	if err != nil {
 		return err
 	}
-	if b == nil || !b.register(callback{fn, place}) {
-		return fn(ctx)
+	f := callback{c, fn, place}
+	if b == nil || !b.register(f) {
+		err := fn(ctx)
+		f.tell(ctx, err)
+		return err
 	}
 	return nil
 }
@@ -75,7 +80,9 @@ func runCallbacks(ctx context.Context, callbacks []callback) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	for _, f := range callbacks {
-		if err := f.call(ctx); err != nil {
+		err := f.call(ctx)
+		f.tell(ctx, err)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("registered at %s: %w", f.place.String(), err))
 		}
 	}
@@ -93,4 +100,16 @@ func (f callback) call(ctx context.Context) (err error) {
 		}
 	}()
 	return f.run(ctx)
+}
+
+// tell tells the receivers of CallbackFinished. They have the callback's context
+// without its scope, whose connections they must not use.
+func (f callback) tell(ctx context.Context, err error) {
+	cs := f.conn.scope.connections
+	if cs.bus == nil || !cs.bus.CallbackFinished.HasReceivers() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(unscoped{ctx}), signalLimit)
+	defer cancel()
+	cs.report(cs.bus.CallbackFinished.SendRobust(ctx, signals.CallbackFinished{Alias: f.conn.alias, At: f.place.String(), Err: err}))
 }

@@ -32,6 +32,11 @@ type Bus struct {
 	// its connections. Django has no such signal.
 	ConnectionReleased Signal[ConnectionReleased]
 
+	// CallbackFinished is sent when a function that was given to db.OnCommit has run,
+	// with the values of the context that it was given. Recording it is Django's
+	// captureOnCommitCallbacks with execute.
+	CallbackFinished Signal[CallbackFinished]
+
 	// TemplateRendered is sent when a template of the site has been executed for a
 	// response, error pages included. Django's template_rendered, which only its
 	// test runner sends.
@@ -55,6 +60,7 @@ func (b *Bus) OnDuplicate(report func(Duplicate)) {
 	b.RequestFailed.OnDuplicate(report)
 	b.ConnectionCreated.OnDuplicate(report)
 	b.ConnectionReleased.OnDuplicate(report)
+	b.CallbackFinished.OnDuplicate(report)
 	b.TemplateRendered.OnDuplicate(report)
 	b.MigrateStarted.OnDuplicate(report)
 	b.MigrateFinished.OnDuplicate(report)

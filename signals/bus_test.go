@@ -28,7 +28,7 @@ func TestBus_ASignalAndItsEventShareTheirName(t *testing.T) {
 	want := []string{
 		"RequestStarted", "RequestFinished", "RequestFailed",
 		"ConnectionCreated", "ConnectionReleased",
-		"TemplateRendered",
+		"CallbackFinished", "TemplateRendered",
 		"MigrateStarted", "MigrateFinished",
 	}
 	if !slices.Equal(names, want) {

@@ -32,6 +32,7 @@ var _ = []any{
 	signals.RequestFailed{Request: nil, Route: "", Err: nil, Stack: nil, Streaming: true},
 	signals.ConnectionCreated{Alias: "", Engine: "", Duration: time.Second},
 	signals.ConnectionReleased{Alias: "", Holder: "", Reason: "", Held: time.Second, Idle: time.Second, Queries: 1, LeftOpen: ""},
+	signals.CallbackFinished{Alias: "", At: "", Err: nil},
 	signals.TemplateRendered{Request: nil, Name: "", Data: nil},
 	signals.MigrateStarted{Alias: "", Backwards: false, Pending: nil},
 	signals.MigrateFinished{Alias: "", Backwards: false, Applied: nil, Duration: time.Second, Err: nil},

@@ -54,6 +54,13 @@ type ConnectionReleased struct {
 	LeftOpen string
 }
 
+// CallbackFinished is the event of [Bus.CallbackFinished].
+type CallbackFinished struct {
+	Alias string // of the database in the settings
+	At    string // file:line where the function was registered
+	Err   error  // that it returned, or its panic
+}
+
 // TemplateRendered is the event of [Bus.TemplateRendered].
 type TemplateRendered struct {
 	Request *http.Request

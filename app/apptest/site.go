@@ -128,6 +128,7 @@ func (s *Site) begin(t testing.TB) {
 	hear(&bus.RequestFailed)
 	hear(&bus.RequestFinished)
 	hear(&bus.TemplateRendered)
+	hear(&bus.CallbackFinished)
 	hear(&bus.ConnectionReleased)
 	bus.ConnectionReleased.Connect(func(_ context.Context, event signals.ConnectionReleased) error {
 		if event.LeftOpen != "" {
