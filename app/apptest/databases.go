@@ -39,7 +39,6 @@ type reserved struct {
 // the others. It runs in the goroutine of the test, because PostgreSQL may be
 // missing.
 func (d *databases) rewire(settings *app.Settings, options *app.Options) {
-	settings.Databases = maps.Clone(settings.Databases)
 	for alias, s := range settings.Databases {
 		switch engine := strings.ToLower(s.Engine); {
 		case !d.plan.allows(alias):
@@ -145,10 +144,10 @@ func (d *databases) key(alias string) (string, error) {
 func (d *databases) fill(ctx context.Context, alias string, settings db.Settings) (err error) {
 	var site *app.Site
 	within.ForTest(func(s *app.Settings, o *app.Options) {
+		s.Databases = maps.Clone(s.Databases)
 		for _, change := range d.plan.settings {
 			change(s)
 		}
-		s.Databases = maps.Clone(s.Databases)
 		s.Databases[alias] = at(s.Databases[alias], settings)
 		o.Logger = slog.New(slog.DiscardHandler)
 		o.Engines = slices.Clone(o.Engines)

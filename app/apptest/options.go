@@ -17,7 +17,7 @@ type Option interface{ apply(*plan) }
 // plan is what New makes a site from.
 type plan struct {
 	settings []func(*app.Settings)
-	aliases  []string
+	aliases  []string // nil is the default one
 	fixtures []*fixture
 	commits  bool
 }
@@ -36,10 +36,11 @@ func Settings(change func(*app.Settings)) Option {
 // AllDatabases is every alias of the site: Django's "__all__".
 const AllDatabases = "__all__"
 
-// Databases names the aliases that the test uses, when that is not "default" alone.
-// A statement on any other fails with [dbtest.ErrFenced]. Django's databases.
+// Databases names the aliases that the test uses, when that is not "default" alone;
+// without any it uses none, as Django's SimpleTestCase. A statement on another fails
+// with [dbtest.ErrFenced]. Django's databases.
 func Databases(aliases ...string) Option {
-	return option(func(p *plan) { p.aliases = append(p.aliases, aliases...) })
+	return option(func(p *plan) { p.aliases = append([]string{}, aliases...) })
 }
 
 // RealCommits gives the test databases of its own, copied from the migrated ones,

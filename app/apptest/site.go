@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -94,6 +95,7 @@ func New(t testing.TB, newSite func() (*app.Site, error), options ...Option) *Si
 // change makes the settings and options those of a test.
 func (s *Site) change(settings *app.Settings, o *app.Options, d *databases) error {
 	settings.Debug = false
+	settings.Databases = maps.Clone(settings.Databases)
 	for _, change := range d.plan.settings {
 		change(settings)
 	}
