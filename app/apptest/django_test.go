@@ -288,18 +288,12 @@ func TestClient_ResponseAttachedRequest(t *testing.T) {
 
 func TestOverrideSettings_DatabaseEngine(t *testing.T) {
 	t.Parallel()
-	for _, engine := range []string{dbtest.SQLite, dbtest.Postgres} {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel()
-			site := apptest.New(t, on("the site's own", urls), apptest.Settings(func(s *app.Settings) {
-				s.Databases[db.DefaultAlias] = db.Settings{Engine: engine, Name: "whatever"}
-			}))
-			if s, _ := site.Connections().Settings(db.DefaultAlias); s.Engine != engine {
-				t.Errorf("engine %q", s.Engine)
-			}
-			mustCount(t, site)
-		})
-	}
+	apptest.Engines(t, on("the site's own", urls), func(t *testing.T, site *apptest.Site) {
+		if s, _ := site.Connections().Settings(db.DefaultAlias); !strings.HasSuffix(t.Name(), "/"+s.Engine) {
+			t.Errorf("engine %q", s.Engine)
+		}
+		mustCount(t, site)
+	})
 }
 
 // What a class has set up for its tests is what each of them finds.

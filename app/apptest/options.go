@@ -6,9 +6,11 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/dbtest"
 )
 
 // Option is what a test wants of its site.
@@ -41,6 +43,34 @@ const AllDatabases = "__all__"
 // with [dbtest.ErrFenced]. Django's databases.
 func Databases(aliases ...string) Option {
 	return option(func(p *plan) { p.aliases = append([]string{}, aliases...) })
+}
+
+// Engine has the alias "default" use another ENGINE than the site's settings say.
+// OPTIONS, which belong to an engine, are left out then.
+func Engine(name string) Option {
+	return Settings(func(s *app.Settings) {
+		database := s.Databases[db.DefaultAlias]
+		if !strings.EqualFold(database.Engine, name) {
+			database.Engine, database.Options = name, nil
+			database.Name = "test" // the test has one of its own
+		}
+		if s.Databases == nil {
+			s.Databases = make(map[string]db.Settings)
+		}
+		s.Databases[db.DefaultAlias] = database
+	})
+}
+
+// Engines runs a subtest for each engine, parallel to others, with a site that has it.
+// The site must have both in its Options.
+func Engines(t *testing.T, newSite func() (*app.Site, error), run func(t *testing.T, site *Site), options ...Option) {
+	t.Helper()
+	for _, engine := range []string{dbtest.SQLite, dbtest.Postgres} {
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			run(t, New(t, newSite, append([]Option{Engine(engine)}, options...)...))
+		})
+	}
 }
 
 // RealCommits gives the test databases of its own, copied from the migrated ones,

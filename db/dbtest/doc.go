@@ -8,6 +8,9 @@
 //		})
 //	}
 //
+// [Atomic] runs a test in one transaction instead, on connections that behave as in
+// production: package app/apptest does so for a whole site.
+//
 // SQLite databases are files in the test's own folder. PostgreSQL databases are
 // made on a private server: the one that [server.FromEnv] names, or else one
 // that the test process starts when it first needs it, about a second later. On
