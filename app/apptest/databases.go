@@ -159,13 +159,16 @@ func (d *databases) fill(ctx context.Context, alias string, settings db.Settings
 		return err
 	}
 	defer func() { err = errors.Join(err, site.Close()) }()
-	if err := up(ctx, site, alias); err != nil {
+	// As the migrate command does: receivers of its signals have the site's context.
+	siteCtx := valued{ctx, site.Context()}
+	err = site.Connections().Run(siteCtx, "migrate", func(ctx context.Context) error { return up(ctx, site, alias) })
+	if err != nil {
 		return err
 	}
 	if alias != db.DefaultAlias {
 		return nil
 	}
-	return site.Connections().Run(site.Context(), "apptest.Fixture", func(ctx context.Context) error {
+	return site.Connections().Run(siteCtx, "apptest.Fixture", func(ctx context.Context) error {
 		for _, f := range d.plan.fixtures {
 			if err := f.fill(ctx); err != nil {
 				return fmt.Errorf("apptest: fixture: %w", err)

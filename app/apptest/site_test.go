@@ -45,7 +45,7 @@ func (r *recorder) Error(args ...any) {
 }
 
 // failures runs a test to its end and returns what it complained of.
-func failures(t *testing.T, test func(t testing.TB)) string {
+func failures(t testing.TB, test func(t testing.TB)) string {
 	t.Helper()
 	r := &recorder{TB: t}
 	done := make(chan struct{})

@@ -28,11 +28,12 @@ type hub struct {
 	opening sync.Mutex // held while the connection is opened
 	wire    sync.Mutex // held during each call on it
 
-	mu    sync.Mutex // guards the rest
-	conn  *real
-	lost  error // why there is no transaction any more
-	reset bool  // a holder has left something on the session
-	over  bool
+	mu     sync.Mutex // guards the rest
+	conn   *real
+	lost   error         // why there is no transaction any more
+	reset  bool          // a holder has left something on the session
+	unused []driver.Stmt // prepared statements that were closed
+	over   bool
 }
 
 // real is the connection.

@@ -137,14 +137,22 @@ const lightReset = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; RES
 // tidy takes back what a holder has left on the session, once nobody is on it.
 func (h *hub) tidy(r *real) {
 	h.mu.Lock()
-	due := h.reset && h.postgres
-	h.reset = false
+	due, unused := h.reset && h.postgres, h.unused
+	h.reset, h.unused = false, nil
 	h.mu.Unlock()
-	if !due {
+	if !due && unused == nil {
 		return
 	}
 	h.wire.Lock()
 	defer h.wire.Unlock()
+	for _, stmt := range unused {
+		if err := stmt.Close(); err != nil {
+			h.t.Errorf("dbtest: %s: close a prepared statement: %v", h.t.Name(), err)
+		}
+	}
+	if !due {
+		return
+	}
 	ctx, cancel := cleanup()
 	defer cancel()
 	if err := r.run(ctx, lightReset+h.naming()); err != nil {

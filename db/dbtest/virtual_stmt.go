@@ -44,10 +44,14 @@ type virtualStmt struct {
 
 func (s *virtualStmt) NumInput() int { return s.inner.NumInput() }
 
+// Close leaves it to whoever is next on the connection: it must not wait for a
+// statement of somebody else.
 func (s *virtualStmt) Close() error {
-	s.v.hub.wire.Lock()
-	defer s.v.hub.wire.Unlock()
-	return s.inner.Close()
+	h := s.v.hub
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.unused = append(h.unused, s.inner)
+	return nil
 }
 
 // Exec and Query are the old forms; database/sql uses the others.

@@ -1,20 +1,19 @@
 package demo_test
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"html"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/app/apptest"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
 	"github.com/goquintet/quintet/db/migrate"
@@ -42,17 +41,6 @@ var filled = dbtest.NewTemplate(func(ctx context.Context, conns *db.Connections)
 	return sales.Seed(ctx, slog.New(slog.DiscardHandler))
 })
 
-// engines runs a test on a filled database of each engine.
-func engines(t *testing.T, run func(t *testing.T, settings db.Settings)) {
-	t.Parallel()
-	for _, engine := range []string{dbtest.SQLite, dbtest.Postgres} {
-		t.Run(engine, func(t *testing.T) {
-			t.Parallel()
-			run(t, filled.Database(t, engine))
-		})
-	}
-}
-
 func newSite(t *testing.T, settings db.Settings) *app.Site {
 	t.Helper()
 	site, err := demo.NewWith(app.Settings{
@@ -69,20 +57,25 @@ func newSite(t *testing.T, settings db.Settings) *app.Site {
 	return site
 }
 
-// get asks the site without a network between.
-func get(t *testing.T, site http.Handler, target string) (status int, body string) {
+// debugging is the site as "runserver" shows it, with its static files.
+func debugging() apptest.Option {
+	return apptest.Settings(func(s *app.Settings) { s.Debug, s.LogLevel = true, slog.LevelError+1 })
+}
+
+// get asks the site for a page. None is sent with a connection in hand, but the one
+// that says so.
+func get(t *testing.T, site *apptest.Site, target string) (status int, body string) {
 	t.Helper()
-	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
-	r.Host = "localhost"
-	r.Header.Set("Accept", "text/html")
-	site.ServeHTTP(w, r)
-	return w.Code, w.Body.String()
+	r := site.Client.Get(target, apptest.Header("Accept", "text/html"))
+	if kept := strings.Contains(target, "keep=yes"); r.ReleasedBeforeBody == kept || r.Broken != nil {
+		t.Errorf("%s: released %v, held %v, %v", target, r.ReleasedBeforeBody, r.Held, r.Broken)
+	}
+	return r.StatusCode, r.Text()
 }
 
 func TestEveryPageAnswers(t *testing.T) {
-	engines(t, func(t *testing.T, settings db.Settings) {
-		site := newSite(t, settings)
+	t.Parallel()
+	apptest.Engines(t, demo.New, func(t *testing.T, site *apptest.Site) {
 		for target, wants := range map[string][]string{
 			"/":                       {"A slow client holds no connection.", `data-live="in_use" aria-live="off">0<`, `href="/sales/export.csv"`},
 			"/clock/":                 {`data-ticks="/ticks"`},
@@ -103,12 +96,12 @@ func TestEveryPageAnswers(t *testing.T) {
 				}
 			}
 		}
-	})
+	}, debugging())
 }
 
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	t.Parallel()
-	site := newSite(t, filled.Database(t, dbtest.SQLite))
+	site := apptest.New(t, demo.New, debugging())
 	for _, target := range []string{"/nope", "/sales/0/", "/static/nope.css"} {
 		if status, body := get(t, site, target); status != http.StatusNotFound || !strings.Contains(body, "Nothing here") {
 			t.Errorf("%s: status %d\n%s", target, status, body)
@@ -118,7 +111,7 @@ func TestWhatIsNotThereIsNotFound(t *testing.T) {
 
 func TestWrongParametersAreExplained(t *testing.T) {
 	t.Parallel()
-	site := newSite(t, filled.Database(t, dbtest.SQLite))
+	site := apptest.New(t, demo.New)
 	for target, want := range map[string]string{
 		"/slow?chunks=x":              `chunks="x" is no whole number from 1 to 10000.`,
 		"/slow?chunks=0":              `chunks="0" is no whole number from 1 to 10000.`,
@@ -137,46 +130,36 @@ func TestWrongParametersAreExplained(t *testing.T) {
 }
 
 func TestTicksHoldNoConnection(t *testing.T) {
-	engines(t, func(t *testing.T, settings db.Settings) {
-		site := newSite(t, settings)
-		server := httptest.NewServer(site)
-		defer server.Close()
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/ticks", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		response, err := http.DefaultClient.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		if got := response.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/event-stream") {
+	t.Parallel()
+	apptest.Engines(t, demo.New, func(t *testing.T, site *apptest.Site) {
+		stream := site.Client.Stream("/ticks")
+		defer stream.Close()
+		if got := stream.Header.Get("Content-Type"); !strings.HasPrefix(got, "text/event-stream") {
 			t.Errorf("Content-Type is %q", got)
 		}
-		lines := bufio.NewScanner(response.Body)
-		for n := 0; n < 2 && lines.Scan(); {
-			data, ok := strings.CutPrefix(lines.Text(), "data: ")
-			if !ok {
-				continue
+		n := 0
+		for event, err := range stream.Events() {
+			if err != nil {
+				t.Fatal(err)
 			}
-			n++
 			var tick struct {
 				Time        time.Time
 				Connections struct{ Max, InUse int }
 				Sale        *struct{ Product, Region, Total string }
 			}
-			if err := json.Unmarshal([]byte(data), &tick); err != nil {
+			if err := json.Unmarshal([]byte(event.Data), &tick); err != nil {
 				t.Fatal(err)
 			}
-			if tick.Sale == nil || tick.Sale.Region == "" || tick.Connections.Max != site.Connections().Stats(db.DefaultAlias).Max {
-				t.Errorf("tick %s", data)
+			now := site.Connections().Stats(db.DefaultAlias)
+			if tick.Sale == nil || tick.Sale.Region == "" || tick.Connections.Max != now.Max {
+				t.Errorf("tick %s", event.Data)
 			}
-			if now := site.Connections().Stats(db.DefaultAlias); now.InUse != 0 {
-				t.Errorf("%d connections in use between two ticks", now.InUse)
+			if now.InUse != 0 || !stream.ReleasedBeforeBody {
+				t.Errorf("%d connections in use between two ticks, held %v", now.InUse, stream.Held)
 			}
-		}
-		if err := lines.Err(); err != nil {
-			t.Error(err)
+			if n++; n == 2 {
+				break
+			}
 		}
 	})
 }

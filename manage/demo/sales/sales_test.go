@@ -4,17 +4,16 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/fstest"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/app/apptest"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
 	"github.com/goquintet/quintet/db/postgres"
 	"github.com/goquintet/quintet/db/sqlite"
-	"github.com/goquintet/quintet/manage/commands"
 	"github.com/goquintet/quintet/manage/demo/sales"
 )
 
@@ -24,8 +23,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 // includes it somewhere else.
 func TestSales(t *testing.T) {
 	t.Parallel()
-	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		site := newSite(t, settings)
+	apptest.Engines(t, newSite, func(t *testing.T, site *apptest.Site) {
 		t.Run("the list begins with the newest", func(t *testing.T) {
 			page := get(t, site, "/shop/", http.StatusOK)
 			contains(t, page, `<a href="/shop/30000/">30000</a>`, `<a href="/shop/29976/">29976</a>`, `href="/shop/?before=29976">Older</a>`)
@@ -76,12 +74,7 @@ func TestSales(t *testing.T) {
 			}
 		})
 		t.Run("a second seed changes nothing", func(t *testing.T) {
-			ctx, scope := site.Connections().NewScope(t.Context(), "seed")
-			defer func() {
-				if err := scope.End(); err != nil {
-					t.Error(err)
-				}
-			}()
+			ctx := site.Context
 			if err := sales.Seed(ctx, slog.New(slog.DiscardHandler)); err != nil {
 				t.Error(err)
 			}
@@ -104,42 +97,26 @@ func TestCents(t *testing.T) {
 	}
 }
 
-// newSite makes a site around the app, and migrates it, which fills its tables.
-func newSite(t *testing.T, settings db.Settings) *app.Site {
-	t.Helper()
-	site, err := app.New(
-		app.Settings{Debug: true, LogLevel: slog.LevelError + 1, Databases: map[string]db.Settings{db.DefaultAlias: settings}},
+// newSite makes a site around the app. Its migrations fill its tables.
+func newSite() (*app.Site, error) {
+	return app.New(
+		app.Settings{LogLevel: slog.LevelError + 1, Databases: map[string]db.Settings{db.DefaultAlias: {Engine: dbtest.SQLite, Name: "sales"}}},
 		app.Options{
 			Engines:   []db.Engine{sqlite.Engine{}, postgres.Engine{}},
 			Apps:      []app.App{sales.App()},
 			Routes:    func(site *app.Site) { site.Include("/shop", sales.App()) },
 			Templates: fstest.MapFS{"base.html": {Data: []byte(`{{block "main" .}}{{end}}`)}},
 		})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := site.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := commands.Call(t.Context(), site, "migrate"); err != nil {
-		t.Fatal(err)
-	}
-	return site
 }
 
-// get asks the site without a network between.
-func get(t *testing.T, site http.Handler, target string, status int) string {
+// get asks the site for a page. None is sent with a connection in hand.
+func get(t *testing.T, site *apptest.Site, target string, status int) string {
 	t.Helper()
-	w := httptest.NewRecorder()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
-	r.Host = "localhost"
-	site.ServeHTTP(w, r)
-	if w.Code != status {
-		t.Errorf("%s: status %d, want %d\n%s", target, w.Code, status, w.Body)
+	r := site.Client.Get(target)
+	if r.StatusCode != status || !r.ReleasedBeforeBody || r.Broken != nil {
+		t.Errorf("%s: status %d, want %d; %v, %v, held %v\n%s", target, r.StatusCode, status, r.Err, r.Broken, r.Held, r.Text())
 	}
-	return w.Body.String()
+	return r.Text()
 }
 
 func contains(t *testing.T, text string, wants ...string) {
