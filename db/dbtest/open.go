@@ -44,7 +44,9 @@ func OpenAll(t testing.TB, databases map[string]db.Settings, options ...db.Optio
 		ctx, cancel := cleanup()
 		defer cancel()
 		for alias, settings := range databases {
-			idleInTransaction(ctx, t, alias, settings)
+			if conns.Stats(alias).Quarantined == 0 { // the server may not have heard of one that was cut off
+				idleInTransaction(ctx, t, alias, settings)
+			}
 		}
 		if err := conns.Close(ctx); err != nil {
 			t.Error(err)
