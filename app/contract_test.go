@@ -45,6 +45,7 @@ var (
 		Engines: []db.Engine{}, Apps: []app.App{}, Routes: func(*app.Site) {},
 		Middleware: []func(http.Handler) http.Handler{}, Logger: (*slog.Logger)(nil),
 		OnConnect: func(context.Context, string, bun.IConn) error { return nil },
+		OnQuery:   func(context.Context, string, db.Query) {},
 		Templates: fs.FS(nil), Static: fs.FS(nil),
 	}
 	_ func(app.Settings, app.Options) (*app.Site, error) = app.New
