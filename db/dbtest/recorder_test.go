@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // recorder is a test that may fail without failing this one.
@@ -15,7 +16,10 @@ type recorder struct {
 	cleanups []func()
 	name     string
 	logs     []string
+	deadline time.Time
 }
+
+func (r *recorder) Deadline() (time.Time, bool) { return r.deadline, !r.deadline.IsZero() }
 
 func (r *recorder) Name() string {
 	if r.name != "" {
