@@ -235,6 +235,9 @@ func (c *Conn) Begun() (pool.Place, bool) {
 	return root.place, root.lease.Load() != nil
 }
 
+// Within implements pool.Blocks. It is not for users.
+func (c *Conn) Within(ctx context.Context) bool { return c.blockIn(ctx) != nil }
+
 // move makes b the innermost block.
 func (c *Conn) move(b *block) {
 	c.mu.Lock()

@@ -111,7 +111,7 @@ var (
 
 	_ = []error{
 		db.ErrNoScope, db.ErrScopeEnded, db.ErrOutsideScope, db.ErrHeldAcrossYield, db.ErrReleased, db.ErrBusy,
-		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed,
+		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed, db.ErrSelfDeadlock,
 		&db.SettingsError{Alias: "", Key: "", Problem: "", Hint: ""},
 		&db.UnknownAliasError{Alias: "", Have: []string{}},
 		&db.HeldError{Alias: "", What: "", Opened: "", Yielded: ""},

@@ -40,8 +40,16 @@ var (
 	// connection. Whether the statement under way has run is unknown.
 	ErrConnectionLost = pool.ErrConnectionLost
 
-	// ErrUnavailable is what every [AcquireError] is.
+	// ErrUnavailable is what every [AcquireError] is, but that of an ErrSelfDeadlock.
 	ErrUnavailable = pool.ErrUnavailable
+
+	// ErrSelfDeadlock reports a wait that could never end: every connection of the
+	// alias is held by a scope that waits, in [Run], for the one that wants another.
+	// It comes at once where the goroutine that holds is seen to wait; where others
+	// run beside it, when the holders have left their connections alone for a
+	// quarter of a second. The error names the places and the ways out. It is an
+	// [AcquireError].
+	ErrSelfDeadlock = pool.ErrSelfDeadlock
 
 	// ErrClosed reports the use of connections after [Connections.Close].
 	ErrClosed = pool.ErrClosed

@@ -70,6 +70,7 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 	c.proven = false
 	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, since: time.Now()}
+	l.touched = l.since
 	l.begin(claim.Watch)
 	p.mu.Lock()
 	p.stats.Leases++
@@ -105,6 +106,10 @@ func (p *Pool) take(claim *Claim, again bool) (*conn, *waiter, error) {
 		w.at = p.waiters.PushBack(w)
 	}
 	p.growLocked()
+	if stuck := p.stuckLocked(w); stuck != nil {
+		p.removeLocked(w)
+		return nil, nil, stuck
+	}
 	return nil, w, nil
 }
 
@@ -152,21 +157,32 @@ func (e *kindError) Unwrap() error { return e.err }
 
 // wait returns the connection that w is handed.
 func (p *Pool) wait(ctx context.Context, w *waiter, timer *time.Timer) (*conn, error) {
+	var again <-chan time.Time
+	if w.claim.Waits != nil {
+		ticker := time.NewTicker(stuckAgain)
+		defer ticker.Stop()
+		again = ticker.C
+	}
 	var reason *kindError
-	select {
-	case c := <-w.ready:
-		return c, nil
-	case err := <-w.failed:
-		return nil, err
-	case <-ctx.Done():
-		reason = &kindError{GaveUp, contextError(ctx)}
-	case <-timer.C:
-		reason = &kindError{kind: Exhausted}
+	for reason == nil {
+		select {
+		case c := <-w.ready:
+			return c, nil
+		case err := <-w.failed:
+			return nil, err
+		case <-again:
+			if stuck := p.giveUp(w); stuck != nil {
+				return nil, stuck
+			}
+		case <-ctx.Done():
+			reason = &kindError{GaveUp, contextError(ctx)}
+		case <-timer.C:
+			reason = &kindError{kind: Exhausted}
+		}
 	}
 	p.mu.Lock()
 	if w.at != nil {
-		p.waiters.Remove(w.at)
-		w.at = nil
+		p.removeLocked(w)
 	}
 	p.explainLocked(reason)
 	p.mu.Unlock()

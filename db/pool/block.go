@@ -24,6 +24,9 @@ type Blocks interface {
 
 	// Begun returns where the open transaction was begun, if there is one.
 	Begun() (Place, bool)
+
+	// Within reports whether ctx is one of the open transaction.
+	Within(ctx context.Context) bool
 }
 
 // TxOptions say how a transaction begins.

@@ -95,6 +95,8 @@ type Claim struct {
 	Brief bool
 	// Blocks knows the transactions of the owner. Nil leaves them to database/sql.
 	Blocks Blocks
+	// Waits are the scopes that wait for the owner, the nearest first. Nil is nobody.
+	Waits *Wait
 	// Observer hears of every statement when it was answered. Nil is fine.
 	Observer func(Ran)
 }

@@ -31,7 +31,7 @@ var (
 	// behind a query builder or a transaction.
 	ErrOutsideScope = errors.New("db: this *bun.DB does not dial; take the connection from db.From(ctx)")
 
-	// ErrUnavailable is what every [AcquireError] is.
+	// ErrUnavailable is what every [AcquireError] is, but that of an [ErrSelfDeadlock].
 	ErrUnavailable = errors.New("db: no connection available")
 )
 
@@ -47,6 +47,8 @@ const (
 	QueueFull Kind = "queue full"
 	// GaveUp: the caller's context ended first.
 	GaveUp Kind = "caller gave up"
+	// SelfDeadlock: every connection is held by who waits for this one.
+	SelfDeadlock Kind = "self-deadlock"
 )
 
 // AcquireError reports that no connection could be leased, and who holds them.
@@ -81,10 +83,14 @@ func (e *AcquireError) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the context's error or the driver's.
+// Unwrap gives the context's error or the driver's. A self-deadlock is a mistake of
+// the program: it is not ErrUnavailable.
 func (e *AcquireError) Unwrap() []error {
-	if e.Err == nil {
+	switch {
+	case e.Err == nil:
 		return []error{ErrUnavailable}
+	case e.Kind == SelfDeadlock:
+		return []error{e.Err}
 	}
 	return []error{ErrUnavailable, e.Err}
 }

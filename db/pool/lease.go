@@ -31,7 +31,8 @@ type Lease struct {
 	doubtful  bool // an error made the connection doubtful
 	lastQuery string
 	queries   int
-	prepared  *sql.DB // for prepared statements; nil without
+	touched   time.Time // when it last had an answer, or began
+	prepared  *sql.DB   // for prepared statements; nil without
 
 	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it
 	released   bool
