@@ -130,6 +130,7 @@ func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Conne
 		Alias: alias, Driver: drv, Max: s.MaxConnections, MaxWaiting: s.MaxWaiting,
 		AcquireTimeout: s.AcquireTimeout, ConnectTimeout: s.ConnectTimeout,
 		MaxAge: s.ConnMaxAge, MaxIdle: s.ConnMaxIdle, HealthChecks: s.ConnHealthChecks,
+		HoldIdleWarn: s.HoldIdleWarn, HoldLimit: s.HoldLimit,
 		Reset: resetOf(s.ConnReset), Debug: opts.Debug, Logger: cs.logger,
 		Created: cs.created(alias, s.Engine), Released: cs.released,
 	}

@@ -51,6 +51,9 @@ var (
 	// [AcquireError].
 	ErrSelfDeadlock = pool.ErrSelfDeadlock
 
+	// ErrNoDedicated reports a database that has one connection only.
+	ErrNoDedicated = pool.ErrNoDedicated
+
 	// ErrClosed reports the use of connections after [Connections.Close].
 	ErrClosed = pool.ErrClosed
 )

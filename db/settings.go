@@ -47,6 +47,16 @@ type Settings struct {
 	ConnectTimeout time.Duration // CONNECT_TIMEOUT: 0 is 3s, or ACQUIRE_TIMEOUT if that is shorter; for each attempt
 	ConnMaxIdle    time.Duration // CONN_MAX_IDLE: 0 is 300s, Forever never closes
 	ConnReset      Reset         // CONN_RESET: auto (default), always, rollback or none
+
+	// HoldIdleWarn (HOLD_IDLE_WARN) is how long a lease may be held while the database
+	// has nothing to do for it, before that is logged, once: 0 is 1s, Forever never.
+	// Time in the database does not count, nor what KeepConnection says by name.
+	HoldIdleWarn time.Duration
+	// HoldLimit (HOLD_LIMIT) is how long a lease may be held at all. Beyond it the
+	// holder is cut off: what runs is cancelled, a transaction is rolled back, the
+	// connection goes home, and the holder's next statement fails with [ErrHoldLimit].
+	// 0 is no limit.
+	HoldLimit time.Duration
 }
 
 // Lease is how long a scope holds a connection.
@@ -80,6 +90,7 @@ const (
 	defaultAcquireTimeout = 5 * time.Second
 	defaultConnectTimeout = 3 * time.Second
 	defaultConnMaxIdle    = 300 * time.Second
+	defaultHoldIdleWarn   = time.Second
 )
 
 // SettingsError is one mistake in the settings of an alias.
@@ -119,6 +130,7 @@ func (s Settings) WithDefaults() Settings {
 	s.AcquireTimeout = cmp.Or(s.AcquireTimeout, defaultAcquireTimeout)
 	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, min(defaultConnectTimeout, s.AcquireTimeout))
 	s.ConnMaxIdle = cmp.Or(s.ConnMaxIdle, defaultConnMaxIdle)
+	s.HoldIdleWarn = cmp.Or(s.HoldIdleWarn, defaultHoldIdleWarn)
 	return s
 }
 
@@ -138,10 +150,13 @@ func (s Settings) Validate(alias string) error {
 	if s.ConnMaxIdle < 0 && s.ConnMaxIdle != Forever {
 		bad("CONN_MAX_IDLE", "use null to keep idle connections", "%s is negative", s.ConnMaxIdle)
 	}
+	if s.HoldIdleWarn < 0 && s.HoldIdleWarn != Forever {
+		bad("HOLD_IDLE_WARN", "use null to log nothing", "%s is negative", s.HoldIdleWarn)
+	}
 	for _, d := range []struct {
 		key   string
 		value time.Duration
-	}{{"ACQUIRE_TIMEOUT", s.AcquireTimeout}, {"CONNECT_TIMEOUT", s.ConnectTimeout}} {
+	}{{"ACQUIRE_TIMEOUT", s.AcquireTimeout}, {"CONNECT_TIMEOUT", s.ConnectTimeout}, {"HOLD_LIMIT", s.HoldLimit}} {
 		if d.value < 0 {
 			bad(d.key, "leave it out for the default", "%s is negative", d.value)
 		}

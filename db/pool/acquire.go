@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -238,7 +239,7 @@ func (p *Pool) refuse(err error, began time.Time) error {
 	e := &AcquireError{Alias: p.cfg.Alias, Kind: k.kind, Waited: time.Since(began), Err: k.err}
 	p.count(func(s *Stats) { s.Refused++ })
 	e.Stats = p.Stats()
-	e.Holders = p.Holders()
+	e.Holders = slices.DeleteFunc(p.Holders(), func(h Holder) bool { return h.Dedicated })
 	if len(e.Holders) > 5 {
 		e.Holders = e.Holders[:5]
 	}

@@ -44,6 +44,8 @@ type Config struct {
 	MaxAge         time.Duration // 0 closes at give-back, Forever keeps
 	MaxIdle        time.Duration // Forever keeps
 	HealthChecks   bool          // ping before the first statement of a lease
+	HoldIdleWarn   time.Duration // a lease that idles so long is logged; Forever never
+	HoldLimit      time.Duration // a lease that is held so long is cut off; 0 never
 	Reset          Reset
 	Debug          bool // tell a goroutine that waits for itself
 

@@ -25,6 +25,7 @@ type conn struct {
 	query driver.QueryerContext
 	db    *sql.DB
 
+	dedicated bool      // it is not one of the pool's
 	expiresAt time.Time // zero: never
 
 	// gate holds a token while a statement runs or its rows are open; wire while
@@ -133,14 +134,18 @@ func (c *conn) enter(ctx context.Context, st *Statement) error {
 	}
 }
 
-// openRows returns the statement whose rows are open and for how long they are.
+// openRows returns the statement whose rows are open and for how long they are. What
+// has the driver's own connection counts as one: it may wait for itself.
 func (c *conn) openRows() (*Statement, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rows == nil {
-		return nil, 0
+	switch {
+	case c.rows != nil:
+		return c.flight, max(1, time.Since(c.rows.openedAt))
+	case c.flight != nil && c.flight.raw:
+		return c.flight, max(1, time.Since(c.flight.started))
 	}
-	return c.flight, max(1, time.Since(c.rows.openedAt))
+	return nil, 0
 }
 
 func busy(st, open *Statement) error {

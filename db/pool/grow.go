@@ -42,7 +42,7 @@ func (p *Pool) connect(evict *conn) {
 		p.closeConn(evict)
 	}
 	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
-		c, err := p.open()
+		c, err := p.open(p.ctx)
 		if err == nil {
 			p.deliver(c)
 			return
@@ -124,8 +124,8 @@ func (p *Pool) deliver(c *conn) {
 	p.growLocked()
 }
 
-func (p *Pool) open() (*conn, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.ConnectTimeout)
+func (p *Pool) open(ctx context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
 	defer cancel()
 	began := time.Now()
 	inner, err := p.cfg.Driver.Connect(ctx)

@@ -193,6 +193,18 @@ func (l *Lease) inTransactionLocked() bool {
 	return open
 }
 
+// Err is nil while the lease lasts, and then the *[ReleasedError] that says who has
+// ended it.
+func (l *Lease) Err() error {
+	l.mu.Lock()
+	released := l.released
+	l.mu.Unlock()
+	if !released {
+		return nil
+	}
+	return l.conn.releasedError(l)
+}
+
 // Queries and Inside are what the lease has done so far.
 func (l *Lease) Queries() int {
 	l.conn.mu.Lock()

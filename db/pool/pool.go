@@ -31,9 +31,10 @@ type Pool struct {
 	mu         sync.Mutex // guards the rest
 	closed     bool
 	conns      map[*conn]struct{}
-	idle       []*conn // the newest last
-	inUse      int     // leased
-	closing    int     // on their way out; they keep their permits until they are gone
+	dedicated  map[*conn]struct{} // beside the pool
+	idle       []*conn            // the newest last
+	inUse      int                // leased
+	closing    int                // on their way out; they keep their permits until they are gone
 	connecting int
 	waiters    list.List // of *waiter, the oldest first
 	stats      Stats
@@ -53,7 +54,7 @@ type failure struct {
 
 // New returns a pool that has opened nothing yet.
 func New(cfg Config) *Pool {
-	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), drained: make(chan struct{})}
+	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), dedicated: make(map[*conn]struct{}), drained: make(chan struct{})}
 	if p.traits.Single {
 		p.cfg.Max, p.cfg.MaxAge, p.cfg.MaxIdle = 1, Forever, Forever
 	}
@@ -234,7 +235,7 @@ func (p *Pool) EndOwner(owner Owner) {
 	}
 }
 
-// Close refuses new leases, closes what is idle, and waits for the rest until ctx
+// Close refuses new leases, closes what is idle or dedicated, and waits for the rest until ctx
 // ends; then it cuts what is still leased, and says so. When it returns nothing is
 // left. It may be called twice, also at the same time.
 func (p *Pool) Close(ctx context.Context) error {
@@ -253,6 +254,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.closing += len(idle)
 	p.freedLocked()
 	p.mu.Unlock()
+	p.closeDedicated()
 	for _, c := range idle {
 		p.discard(c, closed("closed"))
 	}

@@ -16,6 +16,7 @@ type Stats struct {
 	Idle       int
 	Connecting int
 	Waiting    int // callers in the queue
+	Dedicated  int // connections beside these, each somebody's own
 
 	// Since the pool was opened:
 	Leases       int64         // leases given out
@@ -47,6 +48,7 @@ type Holder struct {
 	// Streaming: the response of this holder has begun, and it still holds the
 	// connection, by KeepConnection or because rows or a block are open.
 	Streaming bool
+	Dedicated bool // it keeps a connection of its own, which is none of MAX_CONNECTIONS
 }
 
 // String is the holder in one clause.
@@ -78,16 +80,21 @@ func (p *Pool) statsLocked() Stats {
 	s.InUse = p.inUse
 	s.Connecting = p.connecting
 	s.Waiting = p.waiters.Len()
+	s.Dedicated = len(p.dedicated)
 	s.Pings = p.pings.Load()
 	s.Canceled = p.canceled.Load()
 	return s
 }
 
-// Holders returns who holds a connection now, the oldest first.
+// Holders returns who holds a connection now, the oldest first, dedicated ones among
+// them.
 func (p *Pool) Holders() []Holder {
 	p.mu.Lock()
-	conns := make([]*conn, 0, len(p.conns))
+	conns := make([]*conn, 0, len(p.conns)+len(p.dedicated))
 	for c := range p.conns {
+		conns = append(conns, c)
+	}
+	for c := range p.dedicated {
 		conns = append(conns, c)
 	}
 	p.mu.Unlock()
@@ -117,7 +124,7 @@ func (l *Lease) holderLocked() Holder {
 		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
 		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0,
 		LastStatement: Shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
-		Streaming: l.owner.Responding(),
+		Streaming: l.owner.Responding(), Dedicated: c.dedicated,
 	}
 	inside := time.Duration(l.inside.Load())
 	if c.flight != nil && c.flight.inCall {

@@ -10,10 +10,12 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/goquintet/quintet/db/pool"
@@ -45,6 +47,7 @@ type session struct {
 	*stdConn
 	wire   *wire
 	peeker peeker
+	raw    atomic.Bool // a Raw has it
 
 	bye    sync.Once
 	byeErr error
@@ -54,12 +57,14 @@ func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	cfg := *d.cfg
 	w := newWire(d.dialer)
 	cfg.DialFunc = w.dial
+	s := &session{wire: w}
+	cfg.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler { return newWatcher(&s.raw, pg) }
 	c, err := stdlib.GetConnector(cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
 	if err != nil {
 		w.cut()
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &session{stdConn: c.(*stdConn), wire: w}
+	s.stdConn = c.(*stdConn)
 	s.peeker.attach(s.pg().Conn())
 	return s, nil
 }
