@@ -439,7 +439,7 @@ func (b *block) keep(ctx context.Context) (callbacks []callback, err error) {
 
 func (b *block) committable(l *pool.Lease) error {
 	err := l.Committable(b.options)
-	if err == nil || errors.Is(err, ErrConnectionLost) {
+	if err == nil || errors.Is(err, ErrConnectionLost) || errors.Is(err, ErrReleased) {
 		return err
 	}
 	return &AbortedError{Alias: b.conn.alias, Here: b.place.String(), First: "an unknown place", Err: err}

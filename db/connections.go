@@ -131,7 +131,7 @@ func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Conne
 		AcquireTimeout: s.AcquireTimeout, ConnectTimeout: s.ConnectTimeout,
 		MaxAge: s.ConnMaxAge, MaxIdle: s.ConnMaxIdle, HealthChecks: s.ConnHealthChecks,
 		HoldIdleWarn: s.HoldIdleWarn, HoldLimit: s.HoldLimit,
-		Reset: resetOf(s.ConnReset), Debug: opts.Debug, Logger: cs.logger,
+		Reset: resetOf(s), Debug: opts.Debug, Logger: cs.logger,
 		Created: cs.created(alias, s.Engine), Released: cs.released,
 	}
 	if opts.OnConnect != nil {
@@ -156,11 +156,11 @@ func unknownEngine(alias, name string, engines map[string]Engine) error {
 	return &SettingsError{Alias: alias, Key: "ENGINE", Problem: problem, Hint: hint}
 }
 
-func resetOf(r Reset) pool.Reset {
-	switch r {
-	case ResetAlways:
+func resetOf(s Settings) pool.Reset {
+	switch {
+	case s.ConnReset == ResetAlways:
 		return pool.ResetAlways
-	case ResetRollback, ResetNone:
+	case s.ConnReset == ResetRollback, s.ConnReset == ResetNone, s.Pooler == PoolerPgBouncer:
 		return pool.ResetNever
 	}
 	return pool.ResetAuto
@@ -228,6 +228,7 @@ type library struct{ name string }
 
 func (l *library) Name() string   { return l.name }
 func (*library) Responding() bool { return false }
+func (*library) Kept() bool       { return false }
 
 // refusal is the connector of a *sql.DB that dials nothing. Its error travels in
 // the context.

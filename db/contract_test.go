@@ -31,10 +31,12 @@ var (
 		ConnMaxAge: db.Forever, ConnHealthChecks: false, AtomicRequests: false,
 		ConnLease: db.LeaseRequest, MaxConnections: 10, MaxWaiting: 0,
 		AcquireTimeout: 5 * time.Second, ConnectTimeout: 3 * time.Second, ConnMaxIdle: 300 * time.Second, ConnReset: db.ResetAuto,
+		HoldIdleWarn: time.Second, HoldLimit: 0, Pooler: db.PoolerNone,
 	}
 	_ db.Settings                           = db.Settings{}.WithDefaults()
 	_ func(db.Settings, string) error       = db.Settings.Validate
 	_ []db.Lease                            = []db.Lease{db.LeaseRequest, db.LeaseTransaction}
+	_ []db.Pooler                           = []db.Pooler{db.PoolerNone, db.PoolerPgBouncer}
 	_ []db.Reset                            = []db.Reset{db.ResetAuto, db.ResetAlways, db.ResetRollback, db.ResetNone}
 	_ func(key, value string) string        = db.Redact
 	_ string                                = db.DefaultAlias
@@ -67,6 +69,7 @@ var (
 	_ func(*db.Scope) error                = (*db.Scope).RespondReleased
 	_ func(*db.Scope) bool                 = (*db.Scope).Responding
 	_ func(*db.Scope)                      = (*db.Scope).Keep
+	_ func(*db.Scope) bool                 = (*db.Scope).Kept
 	_ func(*db.Scope)                      = (*db.Scope).ReleaseIdle
 	_ func(*db.Scope) error                = (*db.Scope).Held
 	_ func(*db.Scope) error                = (*db.Scope).InAtomicBlock
@@ -126,7 +129,7 @@ var (
 
 	_ = []error{
 		db.ErrNoScope, db.ErrScopeEnded, db.ErrOutsideScope, db.ErrHeldAcrossYield, db.ErrReleased, db.ErrBusy,
-		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed, db.ErrSelfDeadlock, db.ErrNoDedicated,
+		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed, db.ErrSelfDeadlock, db.ErrNoDedicated, db.ErrHoldLimit,
 		&db.SettingsError{Alias: "", Key: "", Problem: "", Hint: ""},
 		&db.UnknownAliasError{Alias: "", Have: []string{}},
 		&db.HeldError{Alias: "", What: "", Opened: "", Yielded: ""},

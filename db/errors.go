@@ -28,6 +28,11 @@ var (
 	// has ended. It unwraps to sql.ErrConnDone.
 	ErrReleased = pool.ErrReleased
 
+	// ErrHoldLimit reports the use of a connection that was taken away because it was
+	// held for longer than HOLD_LIMIT. It unwraps to ErrReleased. The scope may go on
+	// after [Release].
+	ErrHoldLimit = pool.ErrHoldLimit
+
 	// ErrBusy reports a statement that found the rows of another one open for more
 	// than a second.
 	ErrBusy = pool.ErrBusy

@@ -127,6 +127,9 @@ func (sc *Scope) SetLease(l Lease) { sc.lease.Store(&l) }
 // open has gone home.
 func (sc *Scope) Responding() bool { return sc.begun.Load() }
 
+// Kept reports whether [Scope.Keep] was called.
+func (sc *Scope) Kept() bool { return sc.keep.Load() }
+
 // End gives every connection back and ends the scope; later statements fail with
 // [ErrScopeEnded]. It returns an error that names each transaction that was still
 // open: it was rolled back. Rows left open are closed and logged. It may be called

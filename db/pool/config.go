@@ -83,6 +83,8 @@ type Owner interface {
 	Name() string
 	// Responding reports whether the response of this request has begun.
 	Responding() bool
+	// Kept reports whether it says by name that it holds what it has.
+	Kept() bool
 }
 
 // Claim is one wish for a connection.

@@ -248,7 +248,7 @@ func (e *lostError) Error() string   { return ErrConnectionLost.Error() + ": " +
 func (e *lostError) Unwrap() []error { return []error{ErrConnectionLost, e.driver} }
 
 // releasedError explains to a statement of lease l why it comes too late.
-func (c *conn) releasedError(l *Lease) error {
+func (c *conn) releasedError(l *Lease) *ReleasedError {
 	if l == nil {
 		return &ReleasedError{}
 	}
@@ -258,5 +258,10 @@ func (c *conn) releasedError(l *Lease) error {
 	if !l.releasedAt.IsZero() {
 		e.Released = l.releasedAt.String()
 	}
+	return e
+}
+
+func (e *ReleasedError) usedAt(place Place) *ReleasedError {
+	e.Used = place.String()
 	return e
 }

@@ -46,7 +46,7 @@ func (p *Pool) Dedicated(ctx context.Context, claim Claim) (*Lease, error) {
 		p.closeConn(c)
 		return nil, ErrClosed
 	}
-	l.begin(nil)
+	l.begin(context.Background()) // which never ends
 	return l, nil
 }
 

@@ -110,9 +110,10 @@ func (e *BusyError) Error() string {
 // Unwrap returns ErrBusy.
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// ReleasedError is an [ErrReleased] with both places.
+// ReleasedError is an [ErrReleased], or [ErrHoldLimit], with the places.
 type ReleasedError struct {
 	Opened, Released string // where it was taken, where it was given back; empty when unknown
+	Used             string // the statement that comes too late; empty when unknown
 	Reason           string
 }
 
@@ -129,11 +130,22 @@ func (e *ReleasedError) Error() string {
 	if e.Reason != "" {
 		s += " (" + e.Reason + ")"
 	}
+	if e.Used != "" {
+		s += ", and is used at " + e.Used
+	}
+	if e.Reason == holdLimit {
+		return s + "; it was held for too long: give it back with db.Release before waiting for something else, or raise HOLD_LIMIT"
+	}
 	return s + "; do not keep rows, transactions or statements beyond that"
 }
 
-// Unwrap returns ErrReleased.
-func (e *ReleasedError) Unwrap() error { return ErrReleased }
+// Unwrap returns ErrReleased, or ErrHoldLimit when it was taken away.
+func (e *ReleasedError) Unwrap() error {
+	if e.Reason == holdLimit {
+		return ErrHoldLimit
+	}
+	return ErrReleased
+}
 
 // canceledError is a statement's error after its caller's context ended: the
 // context's error first, the driver's kept beside it.

@@ -259,6 +259,7 @@ type owner struct{ name string }
 
 func (o *owner) Name() string   { return o.name }
 func (*owner) Responding() bool { return false }
+func (*owner) Kept() bool       { return false }
 
 // bubble runs a test on a clock of its own.
 func bubble(t *testing.T, n *network, change func(*pool.Config), test func(t *testing.T, p *pool.Pool)) {

@@ -32,6 +32,7 @@ type Lease struct {
 	lastQuery string
 	queries   int
 	touched   time.Time // when it last had an answer, or began
+	warned    bool      // it idled for too long, and that was logged
 	prepared  *sql.DB   // for prepared statements; nil without
 
 	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it

@@ -40,6 +40,7 @@ type Pool struct {
 	stats      Stats
 	failure    failure
 	sweeper    *time.Timer   // closes idle connections; nil when none is due
+	watcher    *time.Timer   // looks at the holders; nil when none may be late
 	leftovers  []*sql.DB     // of leases that left prepared statements open
 	cutting    bool          // Close has lost its patience
 	drained    chan struct{} // closed when the pool is, and nothing is left
@@ -245,7 +246,10 @@ func (p *Pool) Close(ctx context.Context) error {
 	if p.sweeper != nil && p.sweeper.Stop() {
 		p.background.Done()
 	}
-	p.sweeper = nil
+	if p.watcher != nil && p.watcher.Stop() {
+		p.background.Done()
+	}
+	p.sweeper, p.watcher = nil, nil
 	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 		p.waiters.Remove(e).(*waiter).fail(ErrClosed)
 	}

@@ -242,7 +242,7 @@ func (c *conn) tidy(l *Lease, told bool) fate {
 			if told {
 				break
 			}
-			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", Shorten(l.lastQuery))
+			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", Fingerprint(l.lastQuery))
 		case known:
 			return closed("open transaction")
 		}

@@ -170,7 +170,7 @@ func (c *conn) board(h *handle, st *Statement) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.epoch != c.epoch || c.lease == nil || st.lease != c.lease {
-		return c.releasedError(st.lease)
+		return c.releasedError(st.lease).usedAt(st.place)
 	}
 	if c.lost {
 		return ErrConnectionLost

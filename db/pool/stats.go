@@ -41,7 +41,7 @@ type Holder struct {
 	Idle          time.Duration // Held less the time spent in the database
 	InAtomicBlock bool
 	Open          bool   // rows, a transaction or a statement are open
-	LastStatement string // shortened
+	LastStatement string // shortened, without its values
 	At            string // file:line of the statement that took the lease
 	Queries       int
 
@@ -123,7 +123,7 @@ func (l *Lease) holderLocked() Holder {
 	h := Holder{
 		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
 		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0,
-		LastStatement: Shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
+		LastStatement: Fingerprint(l.lastQuery), At: l.place.String(), Queries: l.queries,
 		Streaming: l.owner.Responding(), Dedicated: c.dedicated,
 	}
 	inside := time.Duration(l.inside.Load())
