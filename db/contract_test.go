@@ -129,7 +129,7 @@ var (
 
 	_ = []error{
 		db.ErrNoScope, db.ErrScopeEnded, db.ErrOutsideScope, db.ErrHeldAcrossYield, db.ErrReleased, db.ErrBusy,
-		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed, db.ErrSelfDeadlock, db.ErrNoDedicated, db.ErrHoldLimit,
+		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed, db.ErrSelfDeadlock, db.ErrNoDedicated, db.ErrNeedsSession, db.ErrHoldLimit,
 		&db.SettingsError{Alias: "", Key: "", Problem: "", Hint: ""},
 		&db.UnknownAliasError{Alias: "", Have: []string{}},
 		&db.HeldError{Alias: "", What: "", Opened: "", Yielded: ""},

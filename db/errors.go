@@ -59,6 +59,10 @@ var (
 	// ErrNoDedicated reports a database that has one connection only.
 	ErrNoDedicated = pool.ErrNoDedicated
 
+	// ErrNeedsSession reports what lives on a session for longer than a transaction,
+	// which cannot work with POOLER: pgbouncer. Nothing was sent.
+	ErrNeedsSession = pool.ErrNeedsSession
+
 	// ErrClosed reports the use of connections after [Connections.Close].
 	ErrClosed = pool.ErrClosed
 )

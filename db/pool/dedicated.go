@@ -11,13 +11,19 @@ import (
 // ErrNoDedicated reports a database that has one connection only: SQLite's ":memory:".
 var ErrNoDedicated = errors.New("db: this database lives in one connection; another one would find it empty")
 
+// ErrNeedsSession reports what a pooler between here and the server cannot give.
+var ErrNeedsSession = errors.New("db: this needs a session of its own")
+
 // Dedicated opens a connection beside the pool: it takes no permit, stands in no
 // queue, and is kept until its lease is given back with [Lease.CloseDedicated], or
 // the pool is closed. It tries again while the failure may pass, within
 // the acquire timeout and as long as ctx lives, which does not end the lease.
 func (p *Pool) Dedicated(ctx context.Context, claim Claim) (*Lease, error) {
-	if p.traits.Single {
+	switch {
+	case p.traits.Single:
 		return nil, ErrNoDedicated
+	case p.traits.Pooled:
+		return nil, fmt.Errorf("%w, which a pooler has not: take one of an alias that leads to the server itself", ErrNeedsSession)
 	}
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, p.cfg.AcquireTimeout)

@@ -80,6 +80,9 @@ type Traits struct {
 	// Single: there is one connection and its loss loses the data (SQLite's
 	// ":memory:"). It is opened once, and closed by Pool.Close only.
 	Single bool
+
+	// Pooled: something on the way gives each transaction another session.
+	Pooled bool
 }
 
 // Class is what an error means for the connection it came from.

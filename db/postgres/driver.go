@@ -34,6 +34,7 @@ var (
 type sessions struct {
 	cfg    *pgx.ConnConfig
 	dialer *net.Dialer
+	pooled bool // by PgBouncer, in transaction mode
 }
 
 var _ pool.Driver = (*sessions)(nil)
@@ -48,6 +49,7 @@ type session struct {
 	wire   *wire
 	peeker peeker
 	raw    atomic.Bool // a Raw has it
+	pooled bool
 
 	bye    sync.Once
 	byeErr error
@@ -57,7 +59,7 @@ func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	cfg := *d.cfg
 	w := newWire(d.dialer)
 	cfg.DialFunc = w.dial
-	s := &session{wire: w}
+	s := &session{wire: w, pooled: d.pooled}
 	cfg.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler { return newWatcher(&s.raw, pg) }
 	c, err := stdlib.GetConnector(cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
 	if err != nil {
@@ -232,4 +234,4 @@ func (d *sessions) Classify(err error) pool.Class { return classify(err) }
 
 func (d *sessions) Transient(err error) bool { return transient(err) }
 
-func (d *sessions) Traits() pool.Traits { return pool.Traits{} }
+func (d *sessions) Traits() pool.Traits { return pool.Traits{Pooled: d.pooled} }
