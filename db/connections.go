@@ -210,6 +210,19 @@ func (cs *Connections) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Invalidate gives up the connections of an alias that are open now, after a failover
+// or a change of the server's address: idle ones are closed before it returns,
+// leased ones when they are given back, and who holds one is not disturbed.
+// [Dedicated] ones are their holders' affair.
+func (cs *Connections) Invalidate(alias string) error {
+	d, ok := cs.databases[alias]
+	if !ok {
+		return &UnknownAliasError{Alias: alias, Have: cs.aliases}
+	}
+	d.pool.Invalidate()
+	return nil
+}
+
 // SQLDB returns a *sql.DB over the connections of an alias, for libraries that want
 // one: the same bound, the same queue, visible among the holders. It keeps nothing
 // idle of its own. The caller closes it, before Close.

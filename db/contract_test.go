@@ -53,6 +53,7 @@ var (
 	_ func(*db.Connections, context.Context) error                                      = (*db.Connections).Close
 	_ func(*db.Connections, string) (*sql.DB, error)                                    = (*db.Connections).SQLDB
 	_ func(*db.Connections, context.Context, string, string) (*db.Dedicated, error)     = (*db.Connections).Dedicated
+	_ func(*db.Connections, string) error                                               = (*db.Connections).Invalidate
 	_ func(*db.Connections) []string                                                    = (*db.Connections).Aliases
 	_ func(*db.Connections, string) (db.Settings, bool)                                 = (*db.Connections).Settings
 

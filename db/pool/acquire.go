@@ -56,8 +56,8 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 			return nil, p.refuse(err, began)
 		}
 		switch old, err := p.fit(c, &claim, time.Until(deadline)); {
-		case old:
-			p.giveBack(c, closed("age"), false)
+		case old != keep:
+			p.giveBack(c, old, false)
 		case err != nil:
 			dead = err
 			p.count(func(s *Stats) { s.Dead++ })
@@ -251,21 +251,26 @@ func (p *Pool) refuse(err error, began time.Time) error {
 // socket, then a ping where the settings want one, within what is left of the
 // acquire timeout. One that nobody has used since the server last answered a
 // check, a new one above all, is fit for a second.
-func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old bool, dead error) {
+func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old fate, dead error) {
 	now := time.Now()
 	checked := now.Sub(c.verifiedAt) < parkLimit
-	if c.expired(now) || c.obsolete.Load() {
-		return true, nil
+	if old := c.outdated(now); old != keep {
+		return old, nil
 	}
-	if c.proven && checked {
-		return false, nil
+	suspect := c.suspect.Load()
+	if c.proven && checked && !suspect {
+		return keep, nil
 	}
 	if err := p.cfg.Driver.Peek(c.inner); err != nil {
-		return false, err
+		return keep, err
 	}
 	same := claim.Brief && c.last != nil && c.last.owner == claim.Owner
-	if !p.cfg.HealthChecks || same && checked { // once per scope, and after a second
-		return false, nil
+	if !suspect && (!p.cfg.HealthChecks || same && checked) { // once per scope, and after a second
+		return keep, nil
 	}
-	return false, c.ping(min(max(left, healthLimit/4), healthLimit))
+	err := c.stillServes(min(max(left, healthLimit/4), healthLimit))
+	if err != nil {
+		p.recheck() // whoever comes next need not wait for each of them in turn
+	}
+	return keep, err
 }

@@ -39,6 +39,8 @@ type conn struct {
 	opener    Owner // whose scope opened it
 
 	obsolete atomic.Bool // close at the next give-back
+	stale    atomic.Bool // likewise: it was invalidated
+	suspect  atomic.Bool // ask the server before anybody uses it again
 
 	// Owned by who has the connection.
 	verifiedAt time.Time // the last answer of the server to a check

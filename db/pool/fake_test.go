@@ -26,6 +26,7 @@ type network struct {
 	cancel   func(n int) error // of the n-th request; errIgnored is not noticed
 	linger   time.Duration     // how long a request goes on after it was noticed
 	farewell time.Duration     // how long a Close takes
+	demoted  func(*wire) bool  // nil is nobody
 	traits   pool.Traits
 
 	mu                                sync.Mutex
@@ -165,6 +166,8 @@ func (n *network) Classify(err error) pool.Class {
 	}
 	return pool.Harmless
 }
+
+func (n *network) Demoted(c driver.Conn) bool { return n.demoted != nil && n.demoted(c.(*wire)) }
 
 func (n *network) Transient(err error) bool { return !errors.Is(err, errFailed) }
 

@@ -36,6 +36,8 @@ type Pool struct {
 	inUse      int                // leased
 	closing    int                // on their way out; they keep their permits until they are gone
 	connecting int
+	generation int       // of the connections; those of an older one are closed
+	cutLoose   int       // quarantined, and not closed yet
 	waiters    list.List // of *waiter, the oldest first
 	stats      Stats
 	failure    failure
@@ -90,8 +92,10 @@ func (p *Pool) giveBack(c *conn, f fate, brief bool) bool {
 		switch {
 		case p.closed:
 			f = closed("closed")
-		case c.obsolete.Load() || c.expired(now), p.cfg.MaxAge == 0 && !brief:
+		case p.cfg.MaxAge == 0 && !brief:
 			f = closed("age")
+		default:
+			f = c.outdated(now)
 		}
 	}
 	p.inUse--

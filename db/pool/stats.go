@@ -15,6 +15,7 @@ type Stats struct {
 	InUse      int // leased
 	Idle       int
 	Connecting int
+	Closing    int // on their way out, quarantined ones among them
 	Waiting    int // callers in the queue
 	Dedicated  int // connections beside these, each somebody's own
 
@@ -79,6 +80,7 @@ func (p *Pool) statsLocked() Stats {
 	s.Idle = len(p.idle)
 	s.InUse = p.inUse
 	s.Connecting = p.connecting
+	s.Closing = p.closing + p.cutLoose
 	s.Waiting = p.waiters.Len()
 	s.Dedicated = len(p.dedicated)
 	s.Pings = p.pings.Load()

@@ -50,6 +50,7 @@ type session struct {
 	peeker peeker
 	raw    atomic.Bool // a Raw has it
 	pooled bool
+	writes bool // it could write when it was opened
 
 	bye    sync.Once
 	byeErr error
@@ -67,6 +68,7 @@ func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
 	s.stdConn = c.(*stdConn)
+	s.writes = !s.readOnly()
 	s.peeker.attach(s.pg().Conn())
 	return s, nil
 }
@@ -226,6 +228,17 @@ func (d *sessions) Reset(ctx context.Context, c driver.Conn) error {
 		}
 	}
 	return nil
+}
+
+func (d *sessions) Demoted(c driver.Conn) bool {
+	s, ok := c.(*session)
+	return ok && s.writes && s.readOnly()
+}
+
+// readOnly is what the server has reported last; one before version 14, or behind
+// PgBouncer, reports nothing.
+func (s *session) readOnly() bool {
+	return s.pg().ParameterStatus("default_transaction_read_only") == "on" || s.pg().ParameterStatus("in_hot_standby") == "on"
 }
 
 func (d *sessions) Dirties(query string) bool { return dirties(query) }
