@@ -123,9 +123,8 @@ func TestBackoff_IsSharedByAllWhoWait(t *testing.T) {
 }
 
 func TestQuarantine_CountsOnceThereAreMany(t *testing.T) {
-	n := &network{}
+	n := &network{farewell: time.Hour} // closing takes for ever
 	bubble(t, n, func(c *pool.Config) { c.Max = 2 }, func(t *testing.T, p *pool.Pool) {
-		n.farewell = time.Hour // closing takes for ever
 		for range 2 {
 			l := acquire(t, p)
 			go func() { _ = run(l, "deaf") }()
@@ -145,6 +144,5 @@ func TestQuarantine_CountsOnceThereAreMany(t *testing.T) {
 		_, err := tryAcquire(ctx, p)
 		expectError(t, "with four that will not go", err, pool.ErrUnavailable)
 		expect(t, "the most that lived at once", n.of(&n.most), 4)
-		n.farewell = 0
 	})
 }
