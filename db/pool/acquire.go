@@ -75,7 +75,7 @@ func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 	l.begin(claim.Watch)
 	p.mu.Lock()
 	p.stats.Leases++
-	p.watchLocked(p.patience())
+	p.watchLocked(l.since, p.patience())
 	late := p.cutting // Close did not see this lease
 	p.mu.Unlock()
 	if late {

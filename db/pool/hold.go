@@ -17,10 +17,18 @@ const soonest = time.Millisecond
 
 // watchLocked sees to it that somebody looks at the holders when the first of them may
 // be late: one timer for all of them, and none while nobody holds.
-func (p *Pool) watchLocked(due time.Duration) {
-	if p.watcher != nil || p.closed || due <= 0 {
+func (p *Pool) watchLocked(now time.Time, due time.Duration) {
+	if p.closed || due <= 0 {
 		return
 	}
+	at := now.Add(due)
+	if p.watcher != nil {
+		if !at.Before(p.watchAt) || !p.watcher.Stop() {
+			return // it comes soon enough, or now
+		}
+		p.background.Done()
+	}
+	p.watchAt = at
 	p.background.Add(1)
 	p.watcher = time.AfterFunc(due, func() {
 		defer p.background.Done()
@@ -47,6 +55,7 @@ func (p *Pool) watchHolders() {
 	var idle, over []Holder
 	var cut []*Lease
 	var next time.Duration
+	now := time.Now()
 	p.mu.Lock()
 	p.watcher = nil
 	for c := range p.conns {
@@ -71,7 +80,7 @@ func (p *Pool) watchHolders() {
 		}
 		c.mu.Unlock()
 	}
-	p.watchLocked(next)
+	p.watchLocked(now, next)
 	p.mu.Unlock()
 	for _, h := range idle {
 		p.cfg.Logger.Warn("db: a connection is held idle; give it back with db.Release before waiting for something else", h.attrs()...)

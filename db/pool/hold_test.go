@@ -109,6 +109,23 @@ func TestHoldLimit_TakesAConnectionAwayAndServesTheNext(t *testing.T) {
 	})
 }
 
+func TestHoldIdleWarn_ComesInTimeWhileAnotherLimitIsFar(t *testing.T) {
+	var said log
+	change := func(c *pool.Config) {
+		c.HoldIdleWarn, c.HoldLimit, c.Logger = time.Second, time.Hour, slog.New(slog.NewTextHandler(&said, nil))
+	}
+	bubble(t, &network{}, change, func(t *testing.T, p *pool.Pool) {
+		first := acquire(t, p, of(&owner{"first"}))
+		time.Sleep(10 * time.Second) // it was warned of; its limit is an hour away
+		second := acquire(t, p, of(&owner{"second"}))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		expect(t, "warnings", said.count("holder=first")+said.count("holder=second"), 2)
+		giveBack(first)
+		giveBack(second)
+	})
+}
+
 func TestHolds_AreWatchedByNobodyWhileThereAreNone(t *testing.T) {
 	change := func(c *pool.Config) { c.HoldIdleWarn, c.HoldLimit = time.Second, time.Second }
 	bubble(t, &network{}, change, func(t *testing.T, p *pool.Pool) {

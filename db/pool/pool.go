@@ -42,6 +42,7 @@ type Pool struct {
 	stats      Stats
 	failure    failure
 	sweeper    *time.Timer   // closes idle connections; nil when none is due
+	watchAt    time.Time     // when watcher is due
 	watcher    *time.Timer   // looks at the holders; nil when none may be late
 	leftovers  []*sql.DB     // of leases that left prepared statements open
 	cutting    bool          // Close has lost its patience
