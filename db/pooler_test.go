@@ -7,12 +7,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
+	"github.com/goquintet/quintet/db/migrate"
 	"github.com/goquintet/quintet/db/postgres"
 )
 
@@ -217,4 +219,17 @@ func TestPooler_ContradictionsAreMistakesInTheSettings(t *testing.T) {
 		expectText(t, name, err.Error(), append(row.text, "DATABASES.default."+row.key)...)
 		expect(t, name+": lines", strings.Count(err.Error(), "\n") > 1, false)
 	}
+}
+
+func TestPooler_MigrationsSayThatTheyWantTheServerItself(t *testing.T) {
+	t.Parallel()
+	sqldb := sqlDB(t, bouncing(t, "1", nil))
+	files := fstest.MapFS{"0001_polls.sql": {Data: []byte("-- +goose Up\nCREATE TABLE polls (id int);\n")}}
+	m, err := migrate.New(sqldb, "postgres", []migrate.Source{{App: "polls", FS: files}}, migrate.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.Up(t.Context(), nil)
+	expectError(t, "Up", err, db.ErrNeedsSession)
+	expectText(t, "the error", err.Error(), "an alias that leads to the server itself")
 }
