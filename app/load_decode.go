@@ -172,7 +172,8 @@ func (l *leaf) decodeNull(t reflect.Type) (any, *ConfigError) {
 
 // forever says whether null has a meaning for this duration.
 func (l *leaf) forever() bool {
-	return strings.HasSuffix(l.key, ".CONN_MAX_AGE") || strings.HasSuffix(l.key, ".CONN_MAX_IDLE")
+	return strings.HasSuffix(l.key, ".CONN_MAX_AGE") || strings.HasSuffix(l.key, ".CONN_MAX_IDLE") ||
+		strings.HasSuffix(l.key, ".HOLD_IDLE_WARN")
 }
 
 func (l *leaf) decodeBool() (any, *ConfigError) {
@@ -202,6 +203,8 @@ func (l *leaf) decodeLevel() (any, *ConfigError) {
 func (l *leaf) decodeDuration() (any, *ConfigError) {
 	d, err := parseDuration(l.text)
 	switch {
+	case err != nil && strings.HasSuffix(l.key, ".HOLD_IDLE_WARN"):
+		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 500ms or 5s, or null to log nothing")
 	case err != nil && l.forever():
 		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 90s or 5m, or null to keep the connection")
 	case err != nil:
@@ -210,6 +213,8 @@ func (l *leaf) decodeDuration() (any, *ConfigError) {
 		return d, nil
 	case strings.HasSuffix(l.key, ".CONN_MAX_AGE"):
 		return nil, l.mistake("is negative", "use 0 to close after each request, or null to keep the connection")
+	case strings.HasSuffix(l.key, ".HOLD_IDLE_WARN"):
+		return nil, l.mistake("is negative", "use null to log nothing")
 	case l.forever():
 		return nil, l.mistake("is negative", "use null to keep idle connections")
 	}

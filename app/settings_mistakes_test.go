@@ -41,7 +41,7 @@ func TestLoad_Mistakes(t *testing.T) {
 		{
 			name: "a key that is near no other", yaml: aliases + "    BANANA: x\n",
 			want: "settings.yaml:4: DATABASES.default.BANANA: is unknown; known here are ENGINE, NAME, USER, PASSWORD, HOST, PORT, OPTIONS, " +
-				"CONN_MAX_AGE, CONN_HEALTH_CHECKS, ATOMIC_REQUESTS, CONN_LEASE, MAX_CONNECTIONS, MAX_WAITING, ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, CONN_MAX_IDLE, CONN_RESET",
+				"CONN_MAX_AGE, CONN_HEALTH_CHECKS, ATOMIC_REQUESTS, CONN_LEASE, MAX_CONNECTIONS, MAX_WAITING, ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, CONN_MAX_IDLE, CONN_RESET, HOLD_IDLE_WARN, HOLD_LIMIT, POOLER",
 		},
 		{
 			name: "an unexported field is no key", yaml: "origins: 1\n",
@@ -188,6 +188,10 @@ func TestLoad_Mistakes(t *testing.T) {
 		{
 			name: "a negative idle time", yaml: aliases + "    CONN_MAX_IDLE: -1\n",
 			want: `settings.yaml:4: DATABASES.default.CONN_MAX_IDLE: "-1": is negative; use null to keep idle connections`,
+		},
+		{
+			name: "a negative warning", yaml: aliases + "    HOLD_IDLE_WARN: -1\n",
+			want: `settings.yaml:4: DATABASES.default.HOLD_IDLE_WARN: "-1": is negative; use null to log nothing`,
 		},
 		{
 			name: "a negative timeout", yaml: "IDLE_TIMEOUT: -1s\n",

@@ -235,6 +235,9 @@ func (c *Conn) Begun() (pool.Place, bool) {
 	return root.place, root.lease.Load() != nil
 }
 
+// Within implements pool.Blocks. It is not for users.
+func (c *Conn) Within(ctx context.Context) bool { return c.blockIn(ctx) != nil }
+
 // move makes b the innermost block.
 func (c *Conn) move(b *block) {
 	c.mu.Lock()
@@ -436,7 +439,7 @@ func (b *block) keep(ctx context.Context) (callbacks []callback, err error) {
 
 func (b *block) committable(l *pool.Lease) error {
 	err := l.Committable(b.options)
-	if err == nil || errors.Is(err, ErrConnectionLost) {
+	if err == nil || errors.Is(err, ErrConnectionLost) || errors.Is(err, ErrReleased) {
 		return err
 	}
 	return &AbortedError{Alias: b.conn.alias, Here: b.place.String(), First: "an unknown place", Err: err}

@@ -138,7 +138,8 @@ func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Conne
 		Alias: alias, Driver: drv, Max: s.MaxConnections, MaxWaiting: s.MaxWaiting,
 		AcquireTimeout: s.AcquireTimeout, ConnectTimeout: s.ConnectTimeout,
 		MaxAge: s.ConnMaxAge, MaxIdle: s.ConnMaxIdle, HealthChecks: s.ConnHealthChecks,
-		Reset: resetOf(s.ConnReset), Debug: opts.Debug, Logger: cs.logger,
+		HoldIdleWarn: s.HoldIdleWarn, HoldLimit: s.HoldLimit,
+		Reset: resetOf(s), Debug: opts.Debug, Logger: cs.logger,
 		Created: cs.created(alias, s.Engine), Released: cs.released,
 	}
 	if opts.OnConnect != nil {
@@ -163,11 +164,11 @@ func unknownEngine(alias, name string, engines map[string]Engine) error {
 	return &SettingsError{Alias: alias, Key: "ENGINE", Problem: problem, Hint: hint}
 }
 
-func resetOf(r Reset) pool.Reset {
-	switch r {
-	case ResetAlways:
+func resetOf(s Settings) pool.Reset {
+	switch {
+	case s.ConnReset == ResetAlways:
 		return pool.ResetAlways
-	case ResetRollback, ResetNone:
+	case s.ConnReset == ResetRollback, s.ConnReset == ResetNone, s.Pooler == PoolerPgBouncer:
 		return pool.ResetNever
 	}
 	return pool.ResetAuto
@@ -217,6 +218,19 @@ func (cs *Connections) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Invalidate gives up the connections of an alias that are open now, after a failover
+// or a change of the server's address: idle ones are closed before it returns,
+// leased ones when they are given back, and who holds one is not disturbed.
+// [Dedicated] ones are their holders' affair.
+func (cs *Connections) Invalidate(alias string) error {
+	d, ok := cs.databases[alias]
+	if !ok {
+		return &UnknownAliasError{Alias: alias, Have: cs.aliases}
+	}
+	d.pool.Invalidate()
+	return nil
+}
+
 // SQLDB returns a *sql.DB over the connections of an alias, for libraries that want
 // one: the same bound, the same queue, visible among the holders. It keeps nothing
 // idle of its own. The caller closes it, before Close.
@@ -235,6 +249,7 @@ type library struct{ name string }
 
 func (l *library) Name() string   { return l.name }
 func (*library) Responding() bool { return false }
+func (*library) Kept() bool       { return false }
 
 // refusal is the connector of a *sql.DB that dials nothing. Its error travels in
 // the context.

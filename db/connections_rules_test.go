@@ -50,6 +50,10 @@ func TestOpen_RefusesMistakesAndSaysWhatToDo(t *testing.T) {
 		"negative wait":       {with(func(s *db.Settings) { s.AcquireTimeout = -1 }), "default", "ACQUIRE_TIMEOUT", []string{"negative"}},
 		"unknown lease":       {with(func(s *db.Settings) { s.ConnLease = "day" }), "default", "CONN_LEASE", []string{`"day"`, "request or transaction"}},
 		"unknown reset":       {with(func(s *db.Settings) { s.ConnReset = "maybe" }), "default", "CONN_RESET", []string{`"maybe"`, "auto, always, rollback or none"}},
+		"negative warning":    {with(func(s *db.Settings) { s.HoldIdleWarn = -2 }), "default", "HOLD_IDLE_WARN", []string{"negative", "null"}},
+		"negative limit":      {with(func(s *db.Settings) { s.HoldLimit = -1 }), "default", "HOLD_LIMIT", []string{"negative"}},
+		"unknown pooler":      {with(func(s *db.Settings) { s.Pooler = "odyssey" }), "default", "POOLER", []string{`"odyssey"`, "none or pgbouncer"}},
+		"a pooler of files":   {with(func(s *db.Settings) { s.Pooler = db.PoolerPgBouncer }), "default", "POOLER", []string{"not before sqlite"}},
 		"dialling for longer": {with(func(s *db.Settings) { s.ConnectTimeout = time.Minute }), "default", "CONNECT_TIMEOUT", []string{"1m0s is longer than ACQUIRE_TIMEOUT 5s"}},
 	} {
 		conns, err := db.Open(row.databases, db.Options{Engines: []db.Engine{sqlite.Engine{}}})
@@ -102,6 +106,9 @@ func TestSettings_AreThoseThatCount(t *testing.T) {
 	expect(t, "CONNECT_TIMEOUT", s.ConnectTimeout, 3*time.Second)
 	expect(t, "CONN_LEASE", s.ConnLease, db.LeaseRequest)
 	expect(t, "CONN_RESET", s.ConnReset, db.ResetAuto)
+	expect(t, "HOLD_IDLE_WARN", s.HoldIdleWarn, time.Second)
+	expect(t, "HOLD_LIMIT", s.HoldLimit, 0)
+	expect(t, "POOLER", s.Pooler, db.PoolerNone)
 	_, ok = conns.Settings("nowhere")
 	expect(t, "an unknown alias exists", ok, false)
 	expect(t, "its numbers", conns.Stats("nowhere"), db.Stats{})
@@ -296,7 +303,7 @@ func TestHolders_SayWhoHoldsWhatSinceWhen(t *testing.T) {
 		expect(t, "name", mine.Name, "/route/{id}")
 		expect(t, "in a block", fmt.Sprint(other.InAtomicBlock, mine.InAtomicBlock), "false true")
 		expect(t, "open", fmt.Sprint(other.Open, mine.Open), "false true")
-		expect(t, "the last statements", other.LastStatement+" "+mine.LastStatement, "SELECT 'last' BEGIN")
+		expect(t, "the last statements", other.LastStatement+" "+mine.LastStatement, "SELECT ? BEGIN")
 		expect(t, "queries", fmt.Sprint(other.Queries, mine.Queries), "2 3")
 		expect(t, "streaming", mine.Streaming, false)
 		expectText(t, "the place", mine.At, "helpers_test.go:")

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
 
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/pool"
+	"github.com/goquintet/quintet/db/postgres"
 	"github.com/goquintet/quintet/signals"
 )
 
@@ -29,10 +31,12 @@ var (
 		ConnMaxAge: db.Forever, ConnHealthChecks: false, AtomicRequests: false,
 		ConnLease: db.LeaseRequest, MaxConnections: 10, MaxWaiting: 0,
 		AcquireTimeout: 5 * time.Second, ConnectTimeout: 3 * time.Second, ConnMaxIdle: 300 * time.Second, ConnReset: db.ResetAuto,
+		HoldIdleWarn: time.Second, HoldLimit: 0, Pooler: db.PoolerNone,
 	}
 	_ db.Settings                           = db.Settings{}.WithDefaults()
 	_ func(db.Settings, string) error       = db.Settings.Validate
 	_ []db.Lease                            = []db.Lease{db.LeaseRequest, db.LeaseTransaction}
+	_ []db.Pooler                           = []db.Pooler{db.PoolerNone, db.PoolerPgBouncer}
 	_ []db.Reset                            = []db.Reset{db.ResetAuto, db.ResetAlways, db.ResetRollback, db.ResetNone}
 	_ func(key, value string) string        = db.Redact
 	_ string                                = db.DefaultAlias
@@ -48,6 +52,8 @@ var (
 	_ func(*db.Connections) []db.Holder                                                 = (*db.Connections).Holders
 	_ func(*db.Connections, context.Context) error                                      = (*db.Connections).Close
 	_ func(*db.Connections, string) (*sql.DB, error)                                    = (*db.Connections).SQLDB
+	_ func(*db.Connections, context.Context, string, string) (*db.Dedicated, error)     = (*db.Connections).Dedicated
+	_ func(*db.Connections, string) error                                               = (*db.Connections).Invalidate
 	_ func(*db.Connections) []string                                                    = (*db.Connections).Aliases
 	_ func(*db.Connections, string) (db.Settings, bool)                                 = (*db.Connections).Settings
 
@@ -64,6 +70,7 @@ var (
 	_ func(*db.Scope) error                = (*db.Scope).RespondReleased
 	_ func(*db.Scope) bool                 = (*db.Scope).Responding
 	_ func(*db.Scope)                      = (*db.Scope).Keep
+	_ func(*db.Scope) bool                 = (*db.Scope).Kept
 	_ func(*db.Scope)                      = (*db.Scope).ReleaseIdle
 	_ func(*db.Scope) error                = (*db.Scope).Held
 	_ func(*db.Scope) error                = (*db.Scope).InAtomicBlock
@@ -99,9 +106,21 @@ var (
 	_ func(*db.Conn, context.Context) error = (*db.Conn).EnsureConnection
 	_ func(*db.Conn, context.Context) bool  = (*db.Conn).IsUsable
 	_ func(*db.Conn) error                  = (*db.Conn).Close
-	_ func(*db.Conn) bool                   = (*db.Conn).InAtomicBlock
-	_ func(*db.Conn) []db.Query             = (*db.Conn).Queries
-	_ func(*db.Conn) string                 = (*db.Conn).Alias
+
+	_ func(*db.Conn, context.Context, func(driverConn any) error) error = (*db.Conn).Raw
+
+	_ bun.IConn                                                              = (*db.Dedicated)(nil)
+	_ func(*db.Dedicated) error                                              = (*db.Dedicated).Close
+	_ func(*db.Dedicated) string                                             = (*db.Dedicated).Name
+	_ func(*db.Dedicated) string                                             = (*db.Dedicated).Alias
+	_ func(*db.Dedicated, context.Context, func(driverConn any) error) error = (*db.Dedicated).Raw
+
+	_ func(context.Context, string, func(*pgx.Conn) error) error        = postgres.Raw
+	_ func(context.Context, *db.Dedicated, func(*pgx.Conn) error) error = postgres.RawOf
+
+	_ func(*db.Conn) bool       = (*db.Conn).InAtomicBlock
+	_ func(*db.Conn) []db.Query = (*db.Conn).Queries
+	_ func(*db.Conn) string     = (*db.Conn).Alias
 
 	_ func(*db.Conn, context.Context, func(context.Context) error) error                                = (*db.Conn).OnCommit
 	_ func(*db.Conn, context.Context, *sql.TxOptions) (bun.Tx, error)                                   = (*db.Conn).BeginTx
@@ -111,7 +130,7 @@ var (
 
 	_ = []error{
 		db.ErrNoScope, db.ErrScopeEnded, db.ErrOutsideScope, db.ErrHeldAcrossYield, db.ErrReleased, db.ErrBusy,
-		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed,
+		db.ErrInAtomicBlock, db.ErrConnectionLost, db.ErrUnavailable, db.ErrClosed, db.ErrSelfDeadlock, db.ErrNoDedicated, db.ErrNeedsSession, db.ErrHoldLimit,
 		&db.SettingsError{Alias: "", Key: "", Problem: "", Hint: ""},
 		&db.UnknownAliasError{Alias: "", Have: []string{}},
 		&db.HeldError{Alias: "", What: "", Opened: "", Yielded: ""},

@@ -28,6 +28,11 @@ var (
 	// has ended. It unwraps to sql.ErrConnDone.
 	ErrReleased = pool.ErrReleased
 
+	// ErrHoldLimit reports the use of a connection that was taken away because it was
+	// held for longer than HOLD_LIMIT. It unwraps to ErrReleased. The scope may go on
+	// after [Release].
+	ErrHoldLimit = pool.ErrHoldLimit
+
 	// ErrBusy reports a statement that found the rows of another one open for more
 	// than a second.
 	ErrBusy = pool.ErrBusy
@@ -40,8 +45,23 @@ var (
 	// connection. Whether the statement under way has run is unknown.
 	ErrConnectionLost = pool.ErrConnectionLost
 
-	// ErrUnavailable is what every [AcquireError] is.
+	// ErrUnavailable is what every [AcquireError] is, but that of an ErrSelfDeadlock.
 	ErrUnavailable = pool.ErrUnavailable
+
+	// ErrSelfDeadlock reports a wait that could never end: every connection of the
+	// alias is held by a scope that waits, in [Run], for the one that wants another.
+	// It comes at once where the goroutine that holds is seen to wait; where others
+	// run beside it, when the holders have left their connections alone for a
+	// quarter of a second. The error names the places and the ways out. It is an
+	// [AcquireError].
+	ErrSelfDeadlock = pool.ErrSelfDeadlock
+
+	// ErrNoDedicated reports a database that has one connection only.
+	ErrNoDedicated = pool.ErrNoDedicated
+
+	// ErrNeedsSession reports what lives on a session for longer than a transaction,
+	// which cannot work with POOLER: pgbouncer. Nothing was sent.
+	ErrNeedsSession = pool.ErrNeedsSession
 
 	// ErrClosed reports the use of connections after [Connections.Close].
 	ErrClosed = pool.ErrClosed

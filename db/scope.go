@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +23,9 @@ type Scope struct {
 	begun      atomic.Bool // what could go home before its first byte has
 	keep       atomic.Bool // by KeepConnection
 	lease      atomic.Pointer[Lease]
+
+	opened [openedFrames]uintptr // where NewScope was called
+	waits  *pool.Wait            // who waits for this scope, in Run
 
 	naming sync.Mutex // guards name; no other lock is taken inside
 	name   string
@@ -61,7 +65,11 @@ func scopeOf(ctx context.Context) *Scope {
 // leases nothing. When ctx ends, statements of the scope are cancelled; only End
 // gives the connections back.
 func (cs *Connections) NewScope(ctx context.Context, name string) (context.Context, *Scope) {
+	if ctx == context.Background() || ctx == context.TODO() {
+		ctx = withDone(ctx)
+	}
 	c := &scopeContext{Context: ctx}
+	runtime.Callers(2, c.scope.opened[:])
 	c.scope.connections = cs
 	c.scope.watch = ctx //nolint:fatcontext // a scope keeps the one context it was made with
 	c.scope.name = name
@@ -71,8 +79,14 @@ func (cs *Connections) NewScope(ctx context.Context, name string) (context.Conte
 // Run runs fn in a scope of its own: Django's request_started and
 // request_finished around a task, a command, a cron job. It returns what fn
 // returns, joined with what [Scope.End] says. A panic ends the scope and goes on.
+//
+// The scope of ctx, if there is one, keeps what it holds and counts as one that
+// waits until Run returns: see [ErrSelfDeadlock]. In a goroutine that it does not
+// wait for, say Run(context.WithoutCancel(ctx), ...).
 func (cs *Connections) Run(ctx context.Context, name string, fn func(ctx context.Context) error) (err error) {
-	ctx, sc := cs.NewScope(ctx, name)
+	waits := waitOf(ctx)
+	ctx, sc := cs.NewScope(withDone(ctx), name)
+	sc.waits = waits
 	defer func() {
 		if endErr := sc.End(); endErr != nil {
 			err = errors.Join(err, endErr)
@@ -123,6 +137,9 @@ func (sc *Scope) SetLease(l Lease) { sc.lease.Store(&l) }
 // Responding reports whether the response of this scope has begun: what had nothing
 // open has gone home.
 func (sc *Scope) Responding() bool { return sc.begun.Load() }
+
+// Kept reports whether [Scope.Keep] was called.
+func (sc *Scope) Kept() bool { return sc.keep.Load() }
 
 // End gives every connection back and ends the scope; later statements fail with
 // [ErrScopeEnded]. It returns an error that names each transaction that was still

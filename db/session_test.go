@@ -52,6 +52,52 @@ func TestSession_NothingThatAScopeLeavesReachesTheNext(t *testing.T) {
 	}
 }
 
+// The same of what is left from within a block, and by the driver's own connection, of
+// which no text is seen.
+func TestSession_WhicheverWayItWasLeft(t *testing.T) {
+	t.Parallel()
+	conns := dbtest.Open(t, onlyOne(dbtest.Database(t, dbtest.Postgres)), db.Options{Logger: new(logs).logger()})
+	byRaw := func(query string) func(context.Context) error {
+		return func(ctx context.Context) error { return pgxExec(ctx, query) }
+	}
+	for name, row := range state {
+		inner := strings.TrimSuffix(strings.TrimPrefix(row.leave, "BEGIN; "), "; COMMIT")
+		ways := map[string]func(context.Context) error{
+			"a block": func(ctx context.Context) error {
+				return db.Atomic(ctx, func(ctx context.Context) error { return exec(ctx, db.From(ctx), inner) })
+			},
+			"a BeginTx": func(ctx context.Context) error {
+				tx, err := db.From(ctx).BeginTx(ctx, nil)
+				if err != nil {
+					return err
+				}
+				return errors.Join(exec(ctx, tx, inner), tx.Commit())
+			},
+			"a Raw in a block": func(ctx context.Context) error { return db.Atomic(ctx, byRaw(inner)) },
+			"a Raw": func(ctx context.Context) error {
+				for query := range strings.SplitSeq(row.leave, "; ") {
+					if err := byRaw(query)(ctx); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+		}
+		for way, leave := range ways {
+			if name == "a transaction as text" && way != "a Raw" {
+				continue // a block commits it
+			}
+			scope(t, conns, func(ctx context.Context, _ *db.Conn) error { return leave(ctx) })
+			scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+				got, err := one[string](ctx, conn, row.look)
+				expect(t, name+" of "+way+": "+row.look, got, row.want)
+				return err
+			})
+		}
+	}
+	expect(t, "connections opened", stats(conns).Opened, 1)
+}
+
 // The lock must be free when its holder gives back, not when the next one comes.
 func TestSession_AnAdvisoryLockIsFreeWhileTheConnectionIdles(t *testing.T) {
 	t.Parallel()

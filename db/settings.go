@@ -47,7 +47,34 @@ type Settings struct {
 	ConnectTimeout time.Duration // CONNECT_TIMEOUT: 0 is 3s, or ACQUIRE_TIMEOUT if that is shorter; for each attempt
 	ConnMaxIdle    time.Duration // CONN_MAX_IDLE: 0 is 300s, Forever never closes
 	ConnReset      Reset         // CONN_RESET: auto (default), always, rollback or none
+
+	// HoldIdleWarn (HOLD_IDLE_WARN) is how long a lease may be held while the database
+	// has nothing to do for it, before that is logged, once: 0 is 1s, Forever never.
+	// Time in the database does not count, nor what KeepConnection says by name.
+	HoldIdleWarn time.Duration
+	// HoldLimit (HOLD_LIMIT) is how long a lease may be held at all. Beyond it the
+	// holder is cut off: what runs is cancelled, a transaction is rolled back, the
+	// connection goes home, and the holder's next statement fails with [ErrHoldLimit].
+	// 0 is no limit.
+	HoldLimit time.Duration
+
+	// Pooler (POOLER) is what stands between here and the server: none (default), or
+	// pgbouncer, in its transaction mode, where each transaction may be on another
+	// session. With it CONN_LEASE is transaction, nothing is reset (there is nothing
+	// that could be kept), and what needs a session is refused: see package
+	// db/postgres.
+	Pooler Pooler
 }
+
+// Pooler is what stands between a site and its server.
+type Pooler string
+
+const (
+	// PoolerNone is a server of its own, or a pooler in session mode.
+	PoolerNone Pooler = "none"
+	// PoolerPgBouncer is PgBouncer in transaction mode.
+	PoolerPgBouncer Pooler = "pgbouncer"
+)
 
 // Lease is how long a scope holds a connection.
 type Lease string
@@ -80,6 +107,7 @@ const (
 	defaultAcquireTimeout = 5 * time.Second
 	defaultConnectTimeout = 3 * time.Second
 	defaultConnMaxIdle    = 300 * time.Second
+	defaultHoldIdleWarn   = time.Second
 )
 
 // SettingsError is one mistake in the settings of an alias.
@@ -113,12 +141,17 @@ func (s Settings) WithDefaults() Settings {
 	if s.Engine == "postgresql" {
 		s.Engine = "postgres"
 	}
+	s.Pooler = cmp.Or(s.Pooler, PoolerNone)
+	if s.Pooler == PoolerPgBouncer {
+		s.ConnLease = cmp.Or(s.ConnLease, LeaseTransaction)
+	}
 	s.ConnLease = cmp.Or(s.ConnLease, LeaseRequest)
 	s.ConnReset = cmp.Or(s.ConnReset, ResetAuto)
 	s.MaxConnections = cmp.Or(s.MaxConnections, defaultMaxConnections)
 	s.AcquireTimeout = cmp.Or(s.AcquireTimeout, defaultAcquireTimeout)
 	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, min(defaultConnectTimeout, s.AcquireTimeout))
 	s.ConnMaxIdle = cmp.Or(s.ConnMaxIdle, defaultConnMaxIdle)
+	s.HoldIdleWarn = cmp.Or(s.HoldIdleWarn, defaultHoldIdleWarn)
 	return s
 }
 
@@ -138,10 +171,13 @@ func (s Settings) Validate(alias string) error {
 	if s.ConnMaxIdle < 0 && s.ConnMaxIdle != Forever {
 		bad("CONN_MAX_IDLE", "use null to keep idle connections", "%s is negative", s.ConnMaxIdle)
 	}
+	if s.HoldIdleWarn < 0 && s.HoldIdleWarn != Forever {
+		bad("HOLD_IDLE_WARN", "use null to log nothing", "%s is negative", s.HoldIdleWarn)
+	}
 	for _, d := range []struct {
 		key   string
 		value time.Duration
-	}{{"ACQUIRE_TIMEOUT", s.AcquireTimeout}, {"CONNECT_TIMEOUT", s.ConnectTimeout}} {
+	}{{"ACQUIRE_TIMEOUT", s.AcquireTimeout}, {"CONNECT_TIMEOUT", s.ConnectTimeout}, {"HOLD_LIMIT", s.HoldLimit}} {
 		if d.value < 0 {
 			bad(d.key, "leave it out for the default", "%s is negative", d.value)
 		}
@@ -163,9 +199,31 @@ func (s Settings) Validate(alias string) error {
 	if s.ConnReset != "" && !slices.Contains([]Reset{ResetAuto, ResetAlways, ResetRollback, ResetNone}, s.ConnReset) {
 		bad("CONN_RESET", "say auto, always, rollback or none", "%q is unknown", s.ConnReset)
 	}
+	if s.Pooler != "" && !slices.Contains([]Pooler{PoolerNone, PoolerPgBouncer}, s.Pooler) {
+		bad("POOLER", "say none or pgbouncer", "%q is unknown", s.Pooler)
+	}
+	if s.Pooler == PoolerPgBouncer {
+		s.validatePooler(bad)
+	}
 	if d := s.WithDefaults(); len(errs) == 0 && d.ConnectTimeout > d.AcquireTimeout {
 		bad("CONNECT_TIMEOUT", "make it shorter than ACQUIRE_TIMEOUT, which covers it",
 			"%s is longer than ACQUIRE_TIMEOUT %s", d.ConnectTimeout, d.AcquireTimeout)
 	}
 	return errors.Join(errs...)
+}
+
+// validatePooler reports what contradicts a pooler that gives each transaction a session
+// of its own.
+func (s Settings) validatePooler(bad func(key, hint, problem string, args ...any)) {
+	if engine := s.WithDefaults().Engine; engine != "" && engine != "postgres" {
+		bad("POOLER", "leave it out", "pgbouncer stands before PostgreSQL, and not before %s", engine)
+	}
+	if s.ConnLease == LeaseRequest {
+		bad("CONN_LEASE", "say transaction, or leave it out",
+			"request would hold a connection for a whole request, and with POOLER pgbouncer each of its transactions may be on another session")
+	}
+	if s.ConnReset == ResetAlways {
+		bad("CONN_RESET", "leave it out; PgBouncer has server_reset_query for its session mode",
+			"always would reset the session of somebody else: with POOLER pgbouncer the next statement may be on another one")
+	}
 }

@@ -72,6 +72,9 @@ func TestSQLDB_IsCancelledAndCutOffLikeAScope(t *testing.T) {
 		dbtest.Goroutines(t)
 		conns := dbtest.Open(t, onlyOne(settings), db.Options{Logger: new(logs).logger()})
 		sqldb := sqlDB(t, conns)
+		if err := sqldb.PingContext(t.Context()); err != nil { // opening one may take longer than the deadline
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		defer cancel()
 		err := sqldb.QueryRowContext(ctx, endless).Scan(new(int))

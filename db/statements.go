@@ -76,11 +76,13 @@ func (c *Conn) ready(ctx context.Context, place pool.Place) error {
 	return b.ensureBegun(ctx, place)
 }
 
-func (c *Conn) format(query string, args []any) string {
+func (c *Conn) format(query string, args []any) string { return c.database.format(query, args) }
+
+func (d *database) format(query string, args []any) string {
 	if len(args) == 0 {
 		return query
 	}
-	return c.database.builder.QueryGen().FormatQuery(query, args...)
+	return d.builder.QueryGen().FormatQuery(query, args...)
 }
 
 // errorRow is a *sql.Row whose Scan returns err; only a database can make one.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -55,8 +56,8 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 			return nil, p.refuse(err, began)
 		}
 		switch old, err := p.fit(c, &claim, time.Until(deadline)); {
-		case old:
-			p.giveBack(c, closed("age"), false)
+		case old != keep:
+			p.giveBack(c, old, false)
 		case err != nil:
 			dead = err
 			p.count(func(s *Stats) { s.Dead++ })
@@ -70,9 +71,11 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 	c.proven = false
 	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, since: time.Now()}
+	l.touched = l.since
 	l.begin(claim.Watch)
 	p.mu.Lock()
 	p.stats.Leases++
+	p.watchLocked(l.since, p.patience())
 	late := p.cutting // Close did not see this lease
 	p.mu.Unlock()
 	if late {
@@ -105,6 +108,10 @@ func (p *Pool) take(claim *Claim, again bool) (*conn, *waiter, error) {
 		w.at = p.waiters.PushBack(w)
 	}
 	p.growLocked()
+	if stuck := p.stuckLocked(w); stuck != nil {
+		p.removeLocked(w)
+		return nil, nil, stuck
+	}
 	return nil, w, nil
 }
 
@@ -152,21 +159,32 @@ func (e *kindError) Unwrap() error { return e.err }
 
 // wait returns the connection that w is handed.
 func (p *Pool) wait(ctx context.Context, w *waiter, timer *time.Timer) (*conn, error) {
+	var again <-chan time.Time
+	if w.claim.Waits != nil {
+		ticker := time.NewTicker(stuckAgain)
+		defer ticker.Stop()
+		again = ticker.C
+	}
 	var reason *kindError
-	select {
-	case c := <-w.ready:
-		return c, nil
-	case err := <-w.failed:
-		return nil, err
-	case <-ctx.Done():
-		reason = &kindError{GaveUp, contextError(ctx)}
-	case <-timer.C:
-		reason = &kindError{kind: Exhausted}
+	for reason == nil {
+		select {
+		case c := <-w.ready:
+			return c, nil
+		case err := <-w.failed:
+			return nil, err
+		case <-again:
+			if stuck := p.giveUp(w); stuck != nil {
+				return nil, stuck
+			}
+		case <-ctx.Done():
+			reason = &kindError{GaveUp, contextError(ctx)}
+		case <-timer.C:
+			reason = &kindError{kind: Exhausted}
+		}
 	}
 	p.mu.Lock()
 	if w.at != nil {
-		p.waiters.Remove(w.at)
-		w.at = nil
+		p.removeLocked(w)
 	}
 	p.explainLocked(reason)
 	p.mu.Unlock()
@@ -222,7 +240,7 @@ func (p *Pool) refuse(err error, began time.Time) error {
 	e := &AcquireError{Alias: p.cfg.Alias, Kind: k.kind, Waited: time.Since(began), Err: k.err}
 	p.count(func(s *Stats) { s.Refused++ })
 	e.Stats = p.Stats()
-	e.Holders = p.Holders()
+	e.Holders = slices.DeleteFunc(p.Holders(), func(h Holder) bool { return h.Dedicated })
 	if len(e.Holders) > 5 {
 		e.Holders = e.Holders[:5]
 	}
@@ -233,21 +251,26 @@ func (p *Pool) refuse(err error, began time.Time) error {
 // socket, then a ping where the settings want one, within what is left of the
 // acquire timeout. One that nobody has used since the server last answered a
 // check, a new one above all, is fit for a second.
-func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old bool, dead error) {
+func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old fate, dead error) {
 	now := time.Now()
 	checked := now.Sub(c.verifiedAt) < parkLimit
-	if c.expired(now) || c.obsolete.Load() {
-		return true, nil
+	if old := c.outdated(now); old != keep {
+		return old, nil
 	}
-	if c.proven && checked {
-		return false, nil
+	suspect := c.suspect.Load()
+	if c.proven && checked && !suspect {
+		return keep, nil
 	}
 	if err := p.cfg.Driver.Peek(c.inner); err != nil {
-		return false, err
+		return keep, err
 	}
 	same := claim.Brief && c.last != nil && c.last.owner == claim.Owner
-	if !p.cfg.HealthChecks || same && checked { // once per scope, and after a second
-		return false, nil
+	if !suspect && (!p.cfg.HealthChecks || same && checked) { // once per scope, and after a second
+		return keep, nil
 	}
-	return false, c.ping(min(max(left, healthLimit/4), healthLimit))
+	err := c.stillServes(min(max(left, healthLimit/4), healthLimit))
+	if err != nil {
+		p.recheck() // whoever comes next need not wait for each of them in turn
+	}
+	return keep, err
 }

@@ -24,6 +24,9 @@ type Blocks interface {
 
 	// Begun returns where the open transaction was begun, if there is one.
 	Begun() (Place, bool)
+
+	// Within reports whether ctx is one of the open transaction.
+	Within(ctx context.Context) bool
 }
 
 // TxOptions say how a transaction begins.
@@ -89,15 +92,21 @@ func (l *Lease) Committable(o TxOptions) error {
 	c := l.conn
 	c.wire.take()
 	defer c.wire.give()
+	if err := l.Err(); err != nil { // the connection may be somebody else's
+		return err
+	}
 	return c.pool.cfg.Driver.Committable(c.inner, o)
 }
 
 // InTransaction is what the session says: whether it is inside a transaction, and
-// whether it can tell.
+// whether it can tell. A lease that has ended is in none.
 func (l *Lease) InTransaction() (in, known bool) {
 	c := l.conn
 	c.wire.take()
 	defer c.wire.give()
+	if l.Err() != nil {
+		return false, true
+	}
 	return c.pool.cfg.Driver.InTransaction(c.inner)
 }
 

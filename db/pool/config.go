@@ -44,6 +44,8 @@ type Config struct {
 	MaxAge         time.Duration // 0 closes at give-back, Forever keeps
 	MaxIdle        time.Duration // Forever keeps
 	HealthChecks   bool          // ping before the first statement of a lease
+	HoldIdleWarn   time.Duration // a lease that idles so long is logged; Forever never
+	HoldLimit      time.Duration // a lease that is held so long is cut off; 0 never
 	Reset          Reset
 	Debug          bool // tell a goroutine that waits for itself
 
@@ -81,6 +83,8 @@ type Owner interface {
 	Name() string
 	// Responding reports whether the response of this request has begun.
 	Responding() bool
+	// Kept reports whether it says by name that it holds what it has.
+	Kept() bool
 }
 
 // Claim is one wish for a connection.
@@ -95,6 +99,8 @@ type Claim struct {
 	Brief bool
 	// Blocks knows the transactions of the owner. Nil leaves them to database/sql.
 	Blocks Blocks
+	// Waits are the scopes that wait for the owner, the nearest first. Nil is nobody.
+	Waits *Wait
 	// Observer hears of every statement when it was answered. Nil is fine.
 	Observer func(Ran)
 }

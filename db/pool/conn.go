@@ -25,6 +25,7 @@ type conn struct {
 	query driver.QueryerContext
 	db    *sql.DB
 
+	dedicated bool      // it is not one of the pool's
 	expiresAt time.Time // zero: never
 
 	// gate holds a token while a statement runs or its rows are open; wire while
@@ -38,6 +39,8 @@ type conn struct {
 	opener    Owner // whose scope opened it
 
 	obsolete atomic.Bool // close at the next give-back
+	stale    atomic.Bool // likewise: it was invalidated
+	suspect  atomic.Bool // ask the server before anybody uses it again
 
 	// Owned by who has the connection.
 	verifiedAt time.Time // the last answer of the server to a check
@@ -133,14 +136,18 @@ func (c *conn) enter(ctx context.Context, st *Statement) error {
 	}
 }
 
-// openRows returns the statement whose rows are open and for how long they are.
+// openRows returns the statement whose rows are open and for how long they are. What
+// has the driver's own connection counts as one: it may wait for itself.
 func (c *conn) openRows() (*Statement, time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.rows == nil {
-		return nil, 0
+	switch {
+	case c.rows != nil:
+		return c.flight, max(1, time.Since(c.rows.openedAt))
+	case c.flight != nil && c.flight.raw:
+		return c.flight, max(1, time.Since(c.flight.started))
 	}
-	return c.flight, max(1, time.Since(c.rows.openedAt))
+	return nil, 0
 }
 
 func busy(st, open *Statement) error {
@@ -243,7 +250,7 @@ func (e *lostError) Error() string   { return ErrConnectionLost.Error() + ": " +
 func (e *lostError) Unwrap() []error { return []error{ErrConnectionLost, e.driver} }
 
 // releasedError explains to a statement of lease l why it comes too late.
-func (c *conn) releasedError(l *Lease) error {
+func (c *conn) releasedError(l *Lease) *ReleasedError {
 	if l == nil {
 		return &ReleasedError{}
 	}
@@ -253,5 +260,10 @@ func (c *conn) releasedError(l *Lease) error {
 	if !l.releasedAt.IsZero() {
 		e.Released = l.releasedAt.String()
 	}
+	return e
+}
+
+func (e *ReleasedError) usedAt(place Place) *ReleasedError {
+	e.Used = place.String()
 	return e
 }

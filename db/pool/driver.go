@@ -63,6 +63,10 @@ type Driver interface {
 	// and those below it; nil for errors that do not come from the database.
 	Kind(c driver.Conn, err error) error
 
+	// Demoted reports whether a session that could write when it was opened has become
+	// read-only since, as far as the server has told; it asks nobody.
+	Demoted(c driver.Conn) bool
+
 	// Transient reports whether a failed Connect may succeed a moment later: the
 	// server refuses, starts up, or is full.
 	Transient(err error) bool
@@ -80,6 +84,9 @@ type Traits struct {
 	// Single: there is one connection and its loss loses the data (SQLite's
 	// ":memory:"). It is opened once, and closed by Pool.Close only.
 	Single bool
+
+	// Pooled: something on the way gives each transaction another session.
+	Pooled bool
 }
 
 // Class is what an error means for the connection it came from.

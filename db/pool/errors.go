@@ -31,7 +31,7 @@ var (
 	// behind a query builder or a transaction.
 	ErrOutsideScope = errors.New("db: this *bun.DB does not dial; take the connection from db.From(ctx)")
 
-	// ErrUnavailable is what every [AcquireError] is.
+	// ErrUnavailable is what every [AcquireError] is, but that of an [ErrSelfDeadlock].
 	ErrUnavailable = errors.New("db: no connection available")
 )
 
@@ -47,6 +47,8 @@ const (
 	QueueFull Kind = "queue full"
 	// GaveUp: the caller's context ended first.
 	GaveUp Kind = "caller gave up"
+	// SelfDeadlock: every connection is held by who waits for this one.
+	SelfDeadlock Kind = "self-deadlock"
 )
 
 // AcquireError reports that no connection could be leased, and who holds them.
@@ -81,10 +83,14 @@ func (e *AcquireError) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the context's error or the driver's.
+// Unwrap gives the context's error or the driver's. A self-deadlock is a mistake of
+// the program: it is not ErrUnavailable.
 func (e *AcquireError) Unwrap() []error {
-	if e.Err == nil {
+	switch {
+	case e.Err == nil:
 		return []error{ErrUnavailable}
+	case e.Kind == SelfDeadlock:
+		return []error{e.Err}
 	}
 	return []error{ErrUnavailable, e.Err}
 }
@@ -104,9 +110,10 @@ func (e *BusyError) Error() string {
 // Unwrap returns ErrBusy.
 func (e *BusyError) Unwrap() error { return ErrBusy }
 
-// ReleasedError is an [ErrReleased] with both places.
+// ReleasedError is an [ErrReleased], or [ErrHoldLimit], with the places.
 type ReleasedError struct {
 	Opened, Released string // where it was taken, where it was given back; empty when unknown
+	Used             string // the statement that comes too late; empty when unknown
 	Reason           string
 }
 
@@ -123,11 +130,22 @@ func (e *ReleasedError) Error() string {
 	if e.Reason != "" {
 		s += " (" + e.Reason + ")"
 	}
+	if e.Used != "" {
+		s += ", and is used at " + e.Used
+	}
+	if e.Reason == holdLimit {
+		return s + "; it was held for too long: give it back with db.Release before waiting for something else, or raise HOLD_LIMIT"
+	}
 	return s + "; do not keep rows, transactions or statements beyond that"
 }
 
-// Unwrap returns ErrReleased.
-func (e *ReleasedError) Unwrap() error { return ErrReleased }
+// Unwrap returns ErrReleased, or ErrHoldLimit when it was taken away.
+func (e *ReleasedError) Unwrap() error {
+	if e.Reason == holdLimit {
+		return ErrHoldLimit
+	}
+	return ErrReleased
+}
 
 // canceledError is a statement's error after its caller's context ended: the
 // context's error first, the driver's kept beside it.

@@ -26,6 +26,7 @@ type network struct {
 	cancel   func(n int) error // of the n-th request; errIgnored is not noticed
 	linger   time.Duration     // how long a request goes on after it was noticed
 	farewell time.Duration     // how long a Close takes
+	demoted  func(*wire) bool  // nil is nobody
 	traits   pool.Traits
 
 	mu                                sync.Mutex
@@ -166,6 +167,8 @@ func (n *network) Classify(err error) pool.Class {
 	return pool.Harmless
 }
 
+func (n *network) Demoted(c driver.Conn) bool { return n.demoted != nil && n.demoted(c.(*wire)) }
+
 func (n *network) Transient(err error) bool { return !errors.Is(err, errFailed) }
 
 func (n *network) Traits() pool.Traits { return n.traits }
@@ -259,6 +262,7 @@ type owner struct{ name string }
 
 func (o *owner) Name() string   { return o.name }
 func (*owner) Responding() bool { return false }
+func (*owner) Kept() bool       { return false }
 
 // bubble runs a test on a clock of its own.
 func bubble(t *testing.T, n *network, change func(*pool.Config), test func(t *testing.T, p *pool.Pool)) {

@@ -17,6 +17,9 @@ func (p *Pool) growLocked() {
 		want = p.waiters.Len()
 	}
 	for !p.closed && p.connecting < want && p.connecting < p.waiters.Len() {
+		if len(p.conns)+p.connecting+p.cutLoose >= 2*p.cfg.Max {
+			return // those whose end nobody has waited for count once they are many
+		}
 		var evict *conn
 		if len(p.conns)+p.connecting >= p.cfg.Max {
 			// Idle connections that suit nobody in the queue make room.
@@ -42,9 +45,10 @@ func (p *Pool) connect(evict *conn) {
 		p.closeConn(evict)
 	}
 	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
-		c, err := p.open()
+		generation := p.current()
+		c, err := p.open(p.ctx)
 		if err == nil {
-			p.deliver(c)
+			p.deliver(c, generation)
 			return
 		}
 		if p.failed(err) {
@@ -104,8 +108,9 @@ func (p *Pool) failed(err error) bool {
 }
 
 // deliver gives a new connection to the first waiter.
-func (p *Pool) deliver(c *conn) {
+func (p *Pool) deliver(c *conn, generation int) {
 	p.mu.Lock()
+	c.stale.Store(generation != p.generation)
 	p.connecting--
 	p.failure = failure{}
 	p.conns[c] = struct{}{}
@@ -124,8 +129,8 @@ func (p *Pool) deliver(c *conn) {
 	p.growLocked()
 }
 
-func (p *Pool) open() (*conn, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.ConnectTimeout)
+func (p *Pool) open(ctx context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
 	defer cancel()
 	began := time.Now()
 	inner, err := p.cfg.Driver.Connect(ctx)

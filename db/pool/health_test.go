@@ -128,14 +128,31 @@ func TestHealth_AFailedPingCostsItsDeadlineAndTheNextConnectionServes(t *testing
 	})
 }
 
-func TestHealth_DeadConnectionsCostNoMoreThanTheAcquireTimeout(t *testing.T) {
+func TestHealth_DeadConnectionsAreFoundTogether(t *testing.T) {
 	n := &network{}
 	bubble(t, n, func(c *pool.Config) { c.HealthChecks, c.Max = true, 20 }, func(t *testing.T, p *pool.Pool) {
 		fill(t, p, 20)
 		n.ping = func(ctx context.Context) error { <-ctx.Done(); return errKilled }
 		began := time.Now()
+		giveBack(acquire(t, p)) // on a new one
+		expectTook(t, "the lease", began, time.Second)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		expect(t, "found dead", p.Stats().Dead, 20)
+		expect(t, "open", p.Stats().Open, 1)
+		expect(t, "in use", p.Stats().InUse, 0)
+	})
+}
+
+func TestHealth_DeadConnectionsCostNoMoreThanTheAcquireTimeout(t *testing.T) {
+	n := &network{}
+	bubble(t, n, func(c *pool.Config) { c.HealthChecks, c.Max = true, 20 }, func(t *testing.T, p *pool.Pool) {
+		fill(t, p, 20)
+		n.ping = func(ctx context.Context) error { <-ctx.Done(); return errKilled }
+		n.dial = func(int) error { return errIgnored }
+		began := time.Now()
 		_, err := tryAcquire(context.Background(), p)
-		expectError(t, "the acquire", err, errKilled)
+		expectError(t, "the acquire", err, errIgnored)
 		if e, ok := errors.AsType[*pool.AcquireError](err); !ok || e.Kind != pool.Unreachable {
 			t.Errorf("%v, want unreachable", err)
 		}

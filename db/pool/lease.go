@@ -31,7 +31,9 @@ type Lease struct {
 	doubtful  bool // an error made the connection doubtful
 	lastQuery string
 	queries   int
-	prepared  *sql.DB // for prepared statements; nil without
+	touched   time.Time // when it last had an answer, or began
+	warned    bool      // it idled for too long, and that was logged
+	prepared  *sql.DB   // for prepared statements; nil without
 
 	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it
 	released   bool
@@ -190,6 +192,18 @@ func (l *Lease) begunLocked() (Place, bool) {
 func (l *Lease) inTransactionLocked() bool {
 	_, open := l.begunLocked()
 	return open
+}
+
+// Err is nil while the lease lasts, and then the *[ReleasedError] that says who has
+// ended it.
+func (l *Lease) Err() error {
+	l.mu.Lock()
+	released := l.released
+	l.mu.Unlock()
+	if !released {
+		return nil
+	}
+	return l.conn.releasedError(l)
 }
 
 // Queries and Inside are what the lease has done so far.

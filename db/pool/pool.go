@@ -31,14 +31,19 @@ type Pool struct {
 	mu         sync.Mutex // guards the rest
 	closed     bool
 	conns      map[*conn]struct{}
-	idle       []*conn // the newest last
-	inUse      int     // leased
-	closing    int     // on their way out; they keep their permits until they are gone
+	dedicated  map[*conn]struct{} // beside the pool
+	idle       []*conn            // the newest last
+	inUse      int                // leased
+	closing    int                // on their way out; they keep their permits until they are gone
 	connecting int
+	generation int       // of the connections; those of an older one are closed
+	cutLoose   int       // quarantined, and not closed yet
 	waiters    list.List // of *waiter, the oldest first
 	stats      Stats
 	failure    failure
 	sweeper    *time.Timer   // closes idle connections; nil when none is due
+	watchAt    time.Time     // when watcher is due
+	watcher    *time.Timer   // looks at the holders; nil when none may be late
 	leftovers  []*sql.DB     // of leases that left prepared statements open
 	cutting    bool          // Close has lost its patience
 	drained    chan struct{} // closed when the pool is, and nothing is left
@@ -53,7 +58,7 @@ type failure struct {
 
 // New returns a pool that has opened nothing yet.
 func New(cfg Config) *Pool {
-	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), drained: make(chan struct{})}
+	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), dedicated: make(map[*conn]struct{}), drained: make(chan struct{})}
 	if p.traits.Single {
 		p.cfg.Max, p.cfg.MaxAge, p.cfg.MaxIdle = 1, Forever, Forever
 	}
@@ -97,8 +102,10 @@ func (p *Pool) giveBack(c *conn, f fate, brief bool) bool {
 		switch {
 		case p.closed:
 			f = closed("closed")
-		case c.obsolete.Load() || c.expired(now), p.cfg.MaxAge == 0 && !brief:
+		case p.cfg.MaxAge == 0 && !brief:
 			f = closed("age")
+		default:
+			f = c.outdated(now)
 		}
 	}
 	p.inUse--
@@ -243,7 +250,7 @@ func (p *Pool) EndOwner(owner Owner) {
 	}
 }
 
-// Close refuses new leases, closes what is idle, and waits for the rest until ctx
+// Close refuses new leases, closes what is idle or dedicated, and waits for the rest until ctx
 // ends; then it cuts what is still leased, and says so. When it returns nothing is
 // left. It may be called twice, also at the same time.
 func (p *Pool) Close(ctx context.Context) error {
@@ -253,7 +260,10 @@ func (p *Pool) Close(ctx context.Context) error {
 	if p.sweeper != nil && p.sweeper.Stop() {
 		p.background.Done()
 	}
-	p.sweeper = nil
+	if p.watcher != nil && p.watcher.Stop() {
+		p.background.Done()
+	}
+	p.sweeper, p.watcher = nil, nil
 	for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 		p.waiters.Remove(e).(*waiter).fail(ErrClosed)
 	}
@@ -262,6 +272,7 @@ func (p *Pool) Close(ctx context.Context) error {
 	p.closing += len(idle)
 	p.freedLocked()
 	p.mu.Unlock()
+	p.closeDedicated()
 	for _, c := range idle {
 		p.discard(c, closed("closed"))
 	}

@@ -152,6 +152,7 @@ func (c *conn) endLeaks(l *Lease, leaks []Open) fate {
 		f := c.endOpen(l, leaks)
 		if settled.Swap(true) {
 			p.closeConn(c)
+			p.cutLooseBy(-1)
 			return
 		}
 		done <- f
@@ -163,7 +164,9 @@ func (c *conn) endLeaks(l *Lease, leaks []Open) fate {
 		return f
 	case <-timer.C:
 	}
+	p.cutLooseBy(1)
 	if settled.Swap(true) {
+		p.cutLooseBy(-1)
 		return <-done
 	}
 	// What will not end loses its socket; the goroutine above then gets its error
@@ -172,6 +175,13 @@ func (c *conn) endLeaks(l *Lease, leaks []Open) fate {
 	p.count(func(s *Stats) { s.Quarantined++ })
 	p.cfg.Logger.Error("db: connection quarantined: what was open on it did not end", "alias", p.cfg.Alias, "holder", name(l.owner))
 	return gone
+}
+
+func (p *Pool) cutLooseBy(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cutLoose += n
+	p.growLocked()
 }
 
 // endOpen closes rows, statements and transactions, cancelling what takes long.
@@ -251,7 +261,7 @@ func (c *conn) tidy(l *Lease, told bool) fate {
 			if told {
 				break
 			}
-			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", Shorten(l.lastQuery))
+			p.cfg.Logger.Warn("db: rolled back a transaction that its holder left open", "alias", p.cfg.Alias, "holder", name(l.owner), "last", Fingerprint(l.lastQuery))
 		case known:
 			return closed("open transaction")
 		}
@@ -264,6 +274,14 @@ func (c *conn) tidy(l *Lease, told bool) fate {
 			return closed("reset")
 		}
 		l.reset = true
+	}
+	if p.cfg.Driver.Demoted(c.inner) {
+		p.cfg.Logger.Warn("db: the server has become read-only; its connections are checked", "alias", p.cfg.Alias)
+		p.recheck()
+		return closed("read only")
+	}
+	if c.suspect.Load() && c.stillServes(healthLimit) != nil {
+		return closed("dead")
 	}
 	if v, ok := c.inner.(driver.Validator); ok && !p.traits.Single && !v.IsValid() {
 		return closed("invalid")

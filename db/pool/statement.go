@@ -25,6 +25,8 @@ type Statement struct {
 	via      any          // the block of the transaction that it came through
 	before   func() error // of a Control, and of nothing else: may refuse
 
+	raw bool // of Raw: what runs is a function of the user's
+
 	// Guarded by conn.mu.
 	inCall   bool // inside a call on the driver
 	canceled error
@@ -168,7 +170,7 @@ func (c *conn) board(h *handle, st *Statement) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.epoch != c.epoch || c.lease == nil || st.lease != c.lease {
-		return c.releasedError(st.lease)
+		return c.releasedError(st.lease).usedAt(st.place)
 	}
 	if c.lost {
 		return ErrConnectionLost
@@ -200,10 +202,11 @@ func (st *Statement) driverContext() context.Context {
 // called ends the call on the driver and gives up the wire: what its error says
 // about the connection must be known by then, see judge.
 func (st *Statement) called() {
-	c := st.lease.conn
+	c, now := st.lease.conn, time.Now()
 	c.mu.Lock()
 	st.returnedLocked()
-	st.lease.inside.Add(int64(time.Since(st.started)))
+	st.lease.touched = now
+	st.lease.inside.Add(int64(now.Sub(st.started)))
 	c.mu.Unlock()
 	c.wire.give()
 }

@@ -15,7 +15,9 @@ type Stats struct {
 	InUse      int // leased
 	Idle       int
 	Connecting int
+	Closing    int // on their way out, quarantined ones among them
 	Waiting    int // callers in the queue
+	Dedicated  int // connections beside these, each somebody's own
 
 	// Since the pool was opened:
 	Leases       int64         // leases given out
@@ -40,13 +42,14 @@ type Holder struct {
 	Idle          time.Duration // Held less the time spent in the database
 	InAtomicBlock bool
 	Open          bool   // rows, a transaction or a statement are open
-	LastStatement string // shortened
+	LastStatement string // shortened, without its values
 	At            string // file:line of the statement that took the lease
 	Queries       int
 
 	// Streaming: the response of this holder has begun, and it still holds the
 	// connection, by KeepConnection or because rows or a block are open.
 	Streaming bool
+	Dedicated bool // it keeps a connection of its own, which is none of MAX_CONNECTIONS
 }
 
 // String is the holder in one clause.
@@ -77,17 +80,23 @@ func (p *Pool) statsLocked() Stats {
 	s.Idle = len(p.idle)
 	s.InUse = p.inUse
 	s.Connecting = p.connecting
+	s.Closing = p.closing + p.cutLoose
 	s.Waiting = p.waiters.Len()
+	s.Dedicated = len(p.dedicated)
 	s.Pings = p.pings.Load()
 	s.Canceled = p.canceled.Load()
 	return s
 }
 
-// Holders returns who holds a connection now, the oldest first.
+// Holders returns who holds a connection now, the oldest first, dedicated ones among
+// them.
 func (p *Pool) Holders() []Holder {
 	p.mu.Lock()
-	conns := make([]*conn, 0, len(p.conns))
+	conns := make([]*conn, 0, len(p.conns)+len(p.dedicated))
 	for c := range p.conns {
+		conns = append(conns, c)
+	}
+	for c := range p.dedicated {
 		conns = append(conns, c)
 	}
 	p.mu.Unlock()
@@ -116,8 +125,8 @@ func (l *Lease) holderLocked() Holder {
 	h := Holder{
 		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
 		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0,
-		LastStatement: Shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
-		Streaming: l.owner.Responding(),
+		LastStatement: Fingerprint(l.lastQuery), At: l.place.String(), Queries: l.queries,
+		Streaming: l.owner.Responding(), Dedicated: c.dedicated,
 	}
 	inside := time.Duration(l.inside.Load())
 	if c.flight != nil && c.flight.inCall {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -84,7 +85,7 @@ func transient(err error) bool {
 	}
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		// shuts down, crashed, starts up, full
-		return slices.Contains([]string{"57P01", "57P02", "57P03", "53300"}, pg.Code)
+		return slices.Contains([]string{"57P01", "57P02", "57P03", "53300"}, pg.Code) || pg.Code == "08P01" && saysPgBouncer(pg.Message)
 	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns.IsTemporary
@@ -95,4 +96,13 @@ func transient(err error) bool {
 		syscall.EAGAIN, // and of one whose queue is full
 		errUnsuitable,  // a standby that is being promoted
 	}, func(target error) bool { return errors.Is(err, target) })
+}
+
+// saysPgBouncer knows what PgBouncer says of a server that is away and of too many
+// clients. It has one SQLSTATE for all of that, and for mistakes that will not pass.
+func saysPgBouncer(message string) bool {
+	return slices.ContainsFunc([]string{
+		"cannot connect to server", "server login has been failing", "server_login_retry",
+		"query_wait_timeout", "no more connections allowed", "shutting down",
+	}, func(text string) bool { return strings.Contains(message, text) })
 }

@@ -48,6 +48,10 @@ func configure(alias string, s db.Settings) (*pgx.ConnConfig, *net.Dialer, error
 	for _, key := range slices.Sorted(maps.Keys(s.Options)) {
 		if problem, hint := wrongOption(key, s.Options[key]); problem != "" {
 			bad("OPTIONS."+key, hint, "%s", problem)
+		} else if s.Pooler == db.PoolerPgBouncer {
+			if problem, hint := wrongBehindPooler(key, s.Options[key]); problem != "" {
+				bad("OPTIONS."+key, hint, "%s", problem)
+			}
 		}
 	}
 	if len(errs) > 0 {
@@ -71,6 +75,9 @@ func configure(alias string, s db.Settings) (*pgx.ConnConfig, *net.Dialer, error
 		cfg.ConnectTimeout = 0
 	}
 	setParameters(cfg.RuntimeParams, s.Options)
+	if s.Pooler == db.PoolerPgBouncer { // the environment and the service file know nothing of it
+		maps.DeleteFunc(cfg.RuntimeParams, func(key, _ string) bool { return !slices.Contains(carried(), key) })
+	}
 	if check := cfg.ValidateConnect; check != nil {
 		cfg.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 			err := check(ctx, conn)

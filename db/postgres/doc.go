@@ -52,4 +52,24 @@
 // database's own does inside; CONN_RESET: always is for sites with such
 // functions. Nothing takes back what extensions keep of their own, such as dblink's
 // connections, and temporary replication slots.
+//
+// # PgBouncer
+//
+// POOLER: pgbouncer is for PgBouncer's transaction mode, where each transaction may be
+// on another session of the server. Connections are leased for a statement or a
+// block (CONN_LEASE: transaction), statements travel in one round trip each (exec or
+// simple_protocol), and nothing is reset. What cannot work is refused before it is
+// sent, with what to do instead ([db.ErrNeedsSession]): SET without LOCAL, LISTEN,
+// advisory locks of the session, temporary tables without ON COMMIT DROP, cursors WITH
+// HOLD, prepared statements, [db.Connections.Dedicated], and in the settings what would
+// be a startup parameter that PgBouncer does not know. Not seen is what a function of
+// the database's own does inside, and what a [Raw] does. "manage migrate" takes an
+// advisory lock: give it an alias that leads to the server itself. PgBouncer before
+// 1.19 may deliver a cancel to the next transaction on the same session; in session
+// mode, POOLER stays none.
+//
+// # Ways out
+//
+// [Raw] lends pgx's own connection, for COPY and batches. To LISTEN, take a connection
+// with [db.Connections.Dedicated] and wait on it with [RawOf].
 package postgres

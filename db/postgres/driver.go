@@ -10,10 +10,12 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/goquintet/quintet/db/pool"
@@ -32,6 +34,7 @@ var (
 type sessions struct {
 	cfg    *pgx.ConnConfig
 	dialer *net.Dialer
+	pooled bool // by PgBouncer, in transaction mode
 }
 
 var _ pool.Driver = (*sessions)(nil)
@@ -45,6 +48,9 @@ type session struct {
 	*stdConn
 	wire   *wire
 	peeker peeker
+	raw    atomic.Bool // a Raw has it
+	pooled bool
+	writes bool // it could write when it was opened
 
 	bye    sync.Once
 	byeErr error
@@ -54,12 +60,15 @@ func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	cfg := *d.cfg
 	w := newWire(d.dialer)
 	cfg.DialFunc = w.dial
+	s := &session{wire: w, pooled: d.pooled}
+	cfg.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler { return newWatcher(&s.raw, pg) }
 	c, err := stdlib.GetConnector(cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
 	if err != nil {
 		w.cut()
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	s := &session{stdConn: c.(*stdConn), wire: w}
+	s.stdConn = c.(*stdConn)
+	s.writes = !s.readOnly()
 	s.peeker.attach(s.pg().Conn())
 	return s, nil
 }
@@ -221,10 +230,21 @@ func (d *sessions) Reset(ctx context.Context, c driver.Conn) error {
 	return nil
 }
 
+func (d *sessions) Demoted(c driver.Conn) bool {
+	s, ok := c.(*session)
+	return ok && s.writes && s.readOnly()
+}
+
+// readOnly is what the server has reported last; one before version 14, or behind
+// PgBouncer, reports nothing.
+func (s *session) readOnly() bool {
+	return s.pg().ParameterStatus("default_transaction_read_only") == "on" || s.pg().ParameterStatus("in_hot_standby") == "on"
+}
+
 func (d *sessions) Dirties(query string) bool { return dirties(query) }
 
 func (d *sessions) Classify(err error) pool.Class { return classify(err) }
 
 func (d *sessions) Transient(err error) bool { return transient(err) }
 
-func (d *sessions) Traits() pool.Traits { return pool.Traits{} }
+func (d *sessions) Traits() pool.Traits { return pool.Traits{Pooled: d.pooled} }

@@ -27,9 +27,10 @@ func (Engine) Dialect() schema.Dialect { return pgdialect.New() }
 //
 // NAME is required unless OPTIONS has a service, as in Django.
 func (Engine) Open(alias string, settings db.Settings) (pool.Driver, error) {
-	cfg, dialer, err := configure(alias, settings.WithDefaults())
+	settings = settings.WithDefaults()
+	cfg, dialer, err := configure(alias, settings)
 	if err != nil {
 		return nil, err
 	}
-	return &sessions{cfg: cfg, dialer: dialer}, nil
+	return &sessions{cfg: cfg, dialer: dialer, pooled: settings.Pooler == db.PoolerPgBouncer}, nil
 }

@@ -142,6 +142,9 @@ func (d *sessions) Classify(err error) pool.Class { return classify(err) }
 
 // Transient: another connection has the file locked, while it recovers or changes
 // the journal.
+// Demoted: a file does not change its mind.
+func (d *sessions) Demoted(driver.Conn) bool { return false }
+
 func (d *sessions) Transient(err error) bool { return locked(err) }
 
 func (d *sessions) Traits() pool.Traits {

@@ -46,8 +46,8 @@
 //
 // "test" prints a line for each package, the output of what failed, the slowest tests
 // (--slowest), and how many tests were skipped for which reason. --require=postgres
-// turns the tests that PostgreSQL is missing for into failures; nginx and systemd can
-// be required, too.
+// turns the tests that PostgreSQL is missing for into failures; pgbouncer, nginx and
+// systemd can be required, too.
 //
 // # Serving in production
 //

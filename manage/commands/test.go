@@ -19,7 +19,7 @@ import (
 const envRequire = "QUINTET_REQUIRE"
 
 // requirable are the programs without which tests are skipped.
-func requirable() []string { return []string{"postgres", "nginx", "systemd"} }
+func requirable() []string { return []string{"postgres", "pgbouncer", "nginx", "systemd"} }
 
 func (c *cli) testCommand() *cobra.Command {
 	var (

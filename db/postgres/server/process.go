@@ -18,12 +18,16 @@ type process struct {
 	err   error         // how it ended; read it after ended
 }
 
-// launch starts cmd as the unprivileged account, in the server's folder, and has it
-// end with this process by the signal.
 func (s *Server) launch(cmd *exec.Cmd, atDeath signal) (*process, error) {
-	cmd.Dir = s.folder.path
-	cmd.Env = append(ambient(), "HOME="+s.folder.path, "LC_ALL="+locale(), "TZ=UTC")
-	prepare(cmd, s.account, atDeath)
+	return launch(s.folder.path, s.account, cmd, atDeath)
+}
+
+// launch starts cmd as the unprivileged account, in the folder, and has it end with
+// this process by the signal.
+func launch(folder string, owner *account, cmd *exec.Cmd, atDeath signal) (*process, error) {
+	cmd.Dir = folder
+	cmd.Env = append(ambient(), "HOME="+folder, "LC_ALL="+locale(), "TZ=UTC")
+	prepare(cmd, owner, atDeath)
 
 	p := &process{cmd: cmd, ended: make(chan struct{})}
 	started := make(chan error)

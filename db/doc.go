@@ -1,0 +1,26 @@
+// Package db knows who holds which connection. A [Scope], one request, task or command,
+// leases a connection at its first statement and gives it back at its end or with the
+// first byte to the client; [From] is its connection, Django's. [Atomic] puts
+// statements into a transaction, [OnCommit] runs something after it.
+//
+// # Who holds what
+//
+// [Connections.Holders] names everybody who holds a connection, since when, how much of
+// that the database had nothing to do, and the place in the code. HOLD_IDLE_WARN logs
+// who holds without need, HOLD_LIMIT takes the connection away. Whoever finds none
+// within ACQUIRE_TIMEOUT gets an [AcquireError] with the oldest holders, and at once an
+// [ErrSelfDeadlock] where all of them wait for it.
+//
+// # Ways out
+//
+// Nobody needs a second pool:
+//
+//   - [Conn.Raw], and postgres.Raw with pgx's types, lend the driver's own connection:
+//     COPY, batches. It takes part in the block of its context.
+//   - [Connections.SQLDB] is a *sql.DB over the same connections, for libraries.
+//   - [Connections.Dedicated] is a connection that somebody keeps: LISTEN, a lock for
+//     hours. It is none of MAX_CONNECTIONS, counted and shown apart.
+//
+// After a failover [Connections.Invalidate] gives up what was opened before. A server
+// that becomes read-only is noticed without it.
+package db
