@@ -40,7 +40,7 @@ type Holder struct {
 	Idle          time.Duration // Held less the time spent in the database
 	InAtomicBlock bool
 	Open          bool   // rows, a transaction or a statement are open
-	LastStatement string // shortened
+	LastStatement string // shortened; in a [Snapshot] without its values
 	At            string // file:line of the statement that took the lease
 	Queries       int
 
@@ -112,17 +112,8 @@ func (c *conn) holder() (Holder, bool) {
 
 // holderLocked describes the lease, which conn.mu protects.
 func (l *Lease) holderLocked() Holder {
-	c, now, in := l.conn, time.Now(), l.inTransactionLocked()
-	h := Holder{
-		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
-		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0,
-		LastStatement: Shorten(l.lastQuery), At: l.place.String(), Queries: l.queries,
-		Streaming: l.owner.Responding(),
-	}
-	inside := time.Duration(l.inside.Load())
-	if c.flight != nil && c.flight.inCall {
-		inside += now.Sub(c.flight.started)
-	}
-	h.Idle = max(0, h.Held-inside)
+	copied := l.copyLocked()
+	h := copied.holder()
+	h.LastStatement = Shorten(l.lastQuery) // values and all
 	return h
 }
