@@ -185,7 +185,7 @@ func TestSocketsOfDeadProcessesAreRemoved(t *testing.T) {
 	}
 }
 
-// Between bind and listen a socket refuses; its process lives, and it is young.
+// Before it listens a socket refuses, as those of the dead do. It has no name then.
 func TestASocketThatIsBeingMadeIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	path := short(t)
@@ -202,8 +202,9 @@ func TestASocketThatIsBeingMadeIsLeftAlone(t *testing.T) {
 		return socket
 	}
 	pid := strconv.Itoa(os.Getpid())
-	refusing(pid + "-1.sock")
-	old := refusing(pid + "-2.sock")
+	refusing("." + pid + "-1.sock")
+	old := refusing("." + pid + "-2.sock")
+	refusing(pid + "-3.sock") // it has listened once, whoever has its number now
 	refusing("another.sock")
 	long := time.Now().Add(-2 * time.Minute)
 	if err := os.Chtimes(old, long, long); err != nil {
@@ -215,7 +216,7 @@ func TestASocketThatIsBeingMadeIsLeftAlone(t *testing.T) {
 	if found := processes(t, admin.At(path)); len(found) != 0 {
 		t.Errorf("alive are %v", found)
 	}
-	if left, want := names(t, path), []string{pid + "-1.sock", "99999-1.sock", "another.sock"}; len(left) != 3 || !slices.Equal(slices.Sorted(slices.Values(want)), left) {
+	if left, want := names(t, path), []string{"." + pid + "-1.sock", "99999-1.sock", "another.sock"}; len(left) != 3 || !slices.Equal(slices.Sorted(slices.Values(want)), left) {
 		t.Errorf("left are %v, want %v", left, want)
 	}
 }

@@ -46,7 +46,7 @@ func defaults(site string, getenv func(string) string, temp string) (folders []F
 func (f Folder) String() string { return f.path }
 
 // longestName is the length of the name of a socket, at most.
-const longestName = len("18446744073709551615-00000000" + suffix)
+const longestName = len(unnamed + "18446744073709551615-00000000" + suffix)
 
 // Error is what keeps a folder from being used, and what to do.
 type Error struct {

@@ -20,8 +20,7 @@ import (
 const (
 	// lookLimit is how long it may take to see whether somebody listens.
 	lookLimit = time.Second
-	// grown is the age at which a socket that refuses is dead for sure: one that is
-	// being made refuses for an instant.
+	// grown is the age at which a socket that never got its name is left behind.
 	grown = time.Minute
 	// mostBytes is how long an answer may be.
 	mostBytes = 32 << 20
@@ -68,15 +67,15 @@ func (f Folder) sockets(ctx context.Context) (alive []Process, err error) {
 	}
 	for _, entry := range entries {
 		p, ok := f.process(entry)
-		if !ok {
+		if !ok || isBeingMade(entry) {
 			continue
 		}
 		switch err := p.look(ctx); {
 		case errors.Is(err, fs.ErrNotExist):
-		case !errors.Is(err, syscall.ECONNREFUSED): // too busy to answer is alive, too
-			alive = append(alive, p)
-		case isGone(p.PID), isGrown(entry):
+		case errors.Is(err, syscall.ECONNREFUSED):
 			_ = os.Remove(p.Socket) // or somebody else has
+		case !strings.HasPrefix(entry.Name(), unnamed): // too busy to answer is alive, too
+			alive = append(alive, p)
 		}
 	}
 	slices.SortFunc(alive, func(a, b Process) int { return a.PID - b.PID })
@@ -85,16 +84,16 @@ func (f Folder) sockets(ctx context.Context) (alive []Process, err error) {
 
 // process reads the name of a socket. Other files are left alone.
 func (f Folder) process(entry os.DirEntry) (Process, bool) {
-	name, ok := strings.CutSuffix(entry.Name(), suffix)
+	name, ok := strings.CutSuffix(strings.TrimPrefix(entry.Name(), unnamed), suffix)
 	pid, _, named := strings.Cut(name, "-")
 	n, err := strconv.Atoi(pid)
 	isSocket := entry.Type()&fs.ModeSocket != 0
 	return Process{PID: n, Socket: filepath.Join(f.path, entry.Name())}, ok && named && err == nil && n > 0 && isSocket
 }
 
-func isGrown(entry os.DirEntry) bool {
+func isBeingMade(entry os.DirEntry) bool {
 	info, err := entry.Info()
-	return err == nil && time.Since(info.ModTime()) > grown
+	return strings.HasPrefix(entry.Name(), unnamed) && (err != nil || time.Since(info.ModTime()) < grown)
 }
 
 // look sees whether somebody listens.

@@ -3,7 +3,6 @@
 package admin
 
 import (
-	"errors"
 	"os"
 	"os/user"
 	"strconv"
@@ -41,7 +40,3 @@ func userName(uid uint32) string {
 	}
 	return id
 }
-
-// isGone reports whether no process here has the number. In another container it has
-// another one.
-func isGone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) }
