@@ -12,6 +12,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/app/admin"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 	"github.com/goquintet/quintet/views"
@@ -86,6 +87,10 @@ var (
 	_ func(*app.Site) []app.Route                          = (*app.Site).Routes
 	_ func(*app.Site) []app.Problem                        = (*app.Site).Check
 	_ func(*app.Site) app.Stats                            = (*app.Site).Stats
+	_ func(*app.Site) app.Status                           = (*app.Site).Status
+	_ func(*app.Site) http.Handler                         = (*app.Site).Admin
+	_ func(*app.Site) []admin.Folder                       = (*app.Site).AdminFolders
+	_                                                      = app.Settings{AdminSockets: app.NoAdmin}
 	_ func(*app.Site, string, ...any) (string, error)      = (*app.Site).Reverse
 	_ func(*app.Site, http.Handler) http.Handler           = (*app.Site).Wrap
 	_ func(*app.Site, http.ResponseWriter, *http.Request)  = (*app.Site).ServeHTTP

@@ -81,6 +81,15 @@
 // Apps add their own, [App.Checks]. [Site.CheckWith] chooses, and asks databases.
 // CHECKS.md lists what the framework finds; "manage check" shows it.
 //
+// # Asking a process
+//
+// Each process that serves a site listens on a unix socket of its own as well, in a
+// folder that only its user may enter: ADMIN_SOCKETS. There [Site.Admin] answers GET
+// /status with the [Status] of the process in JSON: its requests, and of each alias the
+// numbers of the pool, the connections with their ages, and who holds them. "manage
+// dbstatus" asks all of them. Nothing of it is reachable at the addresses at which the
+// site is served. A socket that cannot be had is one warning in the log.
+//
 // # Static files
 //
 // In DEBUG the site serves [Options.Static] and the Static of its apps below

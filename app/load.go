@@ -81,6 +81,9 @@ func load(dir string, environ, paths []string) (Settings, error) {
 	var settings Settings
 	if !found.unreadable {
 		settings = found.decode(mergeTrees(trees))
+		for _, file := range files {
+			settings.files = append(settings.files, file.path)
+		}
 		found.addUnexcused(settings.Validate())
 	}
 	if err := found.err(files); err != nil {

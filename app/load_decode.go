@@ -62,8 +62,13 @@ func (f *findings) keepAliases(settings *Settings) {
 	}
 }
 
-// resolveNames makes the relative files of SQLite absolute.
+// resolveNames makes relative paths absolute: the files of SQLite, and the folder of
+// the sockets.
 func resolveNames(settings *Settings, t tree) {
+	if l, ok := t["admin_sockets"].(*leaf); ok && l.dir != "" && settings.AdminSockets != "" && settings.AdminSockets != NoAdmin &&
+		!filepath.IsAbs(settings.AdminSockets) {
+		settings.AdminSockets = filepath.Join(l.dir, settings.AdminSockets)
+	}
 	databases, _ := t["databases"].(tree)
 	for alias, database := range settings.Databases {
 		keys, _ := databases[alias].(tree)

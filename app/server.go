@@ -76,6 +76,7 @@ func (s *Site) ServeAll(ctx context.Context, listeners ...net.Listener) error {
 	if !s.serving.begin() {
 		return errors.Join(errors.New("app: Serve: the site is closed"), closeAll(listeners))
 	}
+	defer s.admin.open(listeners...)()
 	err := s.serveAll(ctx, listeners)
 	if s.serving.end() {
 		err = errors.Join(err, s.Close())

@@ -17,6 +17,9 @@ type Secret = db.Secret
 // NoLimit is the MaxBody of a site that reads whatever it is sent.
 const NoLimit = -1
 
+// NoAdmin is the AdminSockets of a site whose processes cannot be asked.
+const NoAdmin = "none"
+
 // Settings are what a site is told from outside: Django's settings module, as a
 // value. [Load] reads them from settings.yaml and the environment; built in Go
 // they work as well, because the zero value of a field means its default. They
@@ -89,6 +92,13 @@ type Settings struct {
 	// CleanupTimeout (CLEANUP_TIMEOUT) is how long the receivers of the life
 	// cycle's signals may take, whether the client is still there or not. 0 is 5s.
 	CleanupTimeout time.Duration
+	// AdminSockets (ADMIN_SOCKETS) is the folder in which each process that serves
+	// the site has a unix socket, to be asked there by its own user: see
+	// [Site.Admin]. It is for this site alone, and only its user may look into it
+	// (0700). [NoAdmin], "none", makes no sockets. Empty is a folder of the site's
+	// own in $XDG_RUNTIME_DIR or the temporary folder.
+	AdminSockets string
+
 	// LogLevel (LOG_LEVEL) is the least level that is logged: debug, info, warn
 	// or error. The zero value is info.
 	LogLevel slog.Level
@@ -107,6 +117,7 @@ type Settings struct {
 	XFrameOptions string
 
 	origins map[string]origin // by lower-case key; nil when built in Go, never changed
+	files   []string          // absolute; nil when built in Go, never changed
 }
 
 const (

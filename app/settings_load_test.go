@@ -78,6 +78,7 @@ func TestLoad_EveryKey(t *testing.T) {
 	equal(t, "SILENCED_SYSTEM_CHECKS", s.SilencedSystemChecks, []string{"security.W004", "polls.W001"})
 	equal(t, "SHUTDOWN_TIMEOUT", s.ShutdownTimeout, 20*time.Second)
 	equal(t, "CLEANUP_TIMEOUT", s.CleanupTimeout, 500*time.Millisecond)
+	equal(t, "ADMIN_SOCKETS, from the folder of its file", s.AdminSockets, filepath.Join("testdata", "settings", "run", "blog"))
 	equal(t, "LOG_LEVEL", s.LogLevel, slog.LevelDebug)
 	equal(t, "CSRF_TRUSTED_ORIGINS", s.CSRFTrustedOrigins, []string{"https://shop.example.com"})
 	equal(t, "SECURE_HSTS_SECONDS", s.SecureHSTSSeconds, 3600)

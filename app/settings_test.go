@@ -85,6 +85,11 @@ func TestSettings_ValidateAddresses(t *testing.T) {
 			bad:      []string{"/", "static/", "/static", "https://cdn.example.com", "ftp://x/", "/static/?/", "https:///x/", "//cdn.example.com/"},
 			settings: func(s string) app.Settings { return app.Settings{StaticURL: s} },
 		},
+		"ADMIN_SOCKETS": {
+			good:     []string{"", "none", "/run/blog", "run"},
+			bad:      []string{"/run/\x00"},
+			settings: func(s string) app.Settings { return app.Settings{AdminSockets: s} },
+		},
 	} {
 		for _, value := range test.good {
 			if err := test.settings(value).Validate(); err != nil {

@@ -97,6 +97,9 @@ func (s Settings) validateAddresses(bad complaint) {
 			bad("CSRF_TRUSTED_ORIGINS", origin, "is no origin", "write scheme and host, such as https://shop.example.com")
 		}
 	}
+	if strings.ContainsRune(s.AdminSockets, 0) {
+		bad("ADMIN_SOCKETS", s.AdminSockets, "has a NUL byte", "remove it")
+	}
 	if s.StaticURL != "" && !isStaticURL(s.StaticURL) {
 		bad("STATIC_URL", s.StaticURL, "is no place for static files", "begin and end it with a slash, such as "+defaultStaticURL+", or write https://static.example.com/")
 	}

@@ -37,6 +37,7 @@ type Site struct {
 	own         *lifeCycle
 	requests    requests
 	serving     serving
+	admin       adminListener
 	context     atomic.Pointer[context.Context]
 
 	// While New runs, and never changed after it.
@@ -63,6 +64,7 @@ func New(settings Settings, options Options) (*Site, error) {
 	}
 	s := &Site{options: options, byShape: make(map[string]*route), byName: make(map[string]*route)}
 	s.site = s
+	s.admin.begin(s)
 	s.errs = append(s.errs, settings.Validate())
 	s.settings = settings.WithDefaults()
 	s.logger = newLogger(options.Logger, s.settings.LogLevel)

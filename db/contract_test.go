@@ -50,6 +50,7 @@ var (
 	_ func(*db.Connections, context.Context, string, func(context.Context) error) error = (*db.Connections).Run
 	_ func(*db.Connections, string) db.Stats                                            = (*db.Connections).Stats
 	_ func(*db.Connections) []db.Holder                                                 = (*db.Connections).Holders
+	_ func(*db.Connections, string) db.Snapshot                                         = (*db.Connections).Snapshot
 	_ func(*db.Connections, context.Context) error                                      = (*db.Connections).Close
 	_ func(*db.Connections, string) (*sql.DB, error)                                    = (*db.Connections).SQLDB
 	_ func(*db.Connections, context.Context, string, string) (*db.Dedicated, error)     = (*db.Connections).Dedicated

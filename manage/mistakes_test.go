@@ -57,6 +57,8 @@ func usageMistakes() []mistake {
 		{"sqlmigrate sales", 2, "sqlmigrate wants the NAME of a migration", "usage: manage sqlmigrate APP NAME"},
 		{"sqlmigrate sales 0001 0002", 2, `sqlmigrate does not know what to do with "0002"`, "usage: manage sqlmigrate APP NAME"},
 		{"dbshell select", 2, `dbshell does not know what to do with "select"`, "usage: manage dbshell [-- ARGUMENTS]"},
+		{"dbstatus --wach", 2, "dbstatus has no option --wach", "did you mean --watch?"},
+		{"dbstatus now", 2, `dbstatus does not know what to do with "now"`, "usage: manage dbstatus"},
 		{"completion", 2, "completion wants a SHELL", "usage: manage completion SHELL"},
 		{"completion tcsh", 2, `there is no completion for "tcsh"`, "say bash, zsh, fish, powershell"},
 		{"completion bash zsh", 2, `completion does not know what to do with "zsh"`, "usage: manage completion SHELL"},
@@ -87,6 +89,8 @@ func nameMistakes() []mistake {
 		{"sqlmigrate sale 0001", 1, `migrate: app "sale": unknown app`, `did you mean "sales"?`},
 		{"sqlmigrate sales 0009", 1, "migrate: sales.0009: unknown migration", "the migrations are 0001_initial"},
 		{"sqlmigrate sales 0001 --database replica", 1, `there is no database "replica"`, "DATABASES has default"},
+		{"dbstatus --database replica", 1, `there is no database "replica"`, "DATABASES has default"},
+		{"dbstatus", 1, "no process serves this site", "theirs would be in /"},
 		{"dbshell --database replica", 1, `there is no database "replica"`, "DATABASES has default"},
 
 		{"runserver here", 1, `"here" is no port and no address with a port`, "say for example 8001, 127.0.0.1:8001 or [::1]:8001"},
@@ -119,6 +123,8 @@ func settingMistakes() []mistake {
 		{"QUINTET_DATABASES__DEFAULT__CONN_MAX_AGE=-5 dbshell", 1, `environment QUINTET_DATABASES__DEFAULT__CONN_MAX_AGE: DATABASES.default.CONN_MAX_AGE: "-5": is negative`, "use 0 to close after each request"},
 		{"QUINTET_DATABASES__DEFAULT__PASWORD=x check", 1, "environment QUINTET_DATABASES__DEFAULT__PASWORD: DATABASES.default.PASWORD: is unknown", "did you mean QUINTET_DATABASES__DEFAULT__PASSWORD?"},
 		{"QUINTET_DEBUG=false runserver", 1, "ALLOWED_HOSTS is empty and DEBUG is false: every request would be refused", "say DEBUG: true or fill ALLOWED_HOSTS (DEBUG: environment QUINTET_DEBUG)"},
+		{"QUINTET_ADMIN_SOCKETS=none dbstatus", 1, "the processes of this site cannot be asked: ADMIN_SOCKETS is none", "(ADMIN_SOCKETS: environment QUINTET_ADMIN_SOCKETS)"},
+		{"QUINTET_ADMIN_SOCKETS=/dev/null dbstatus", 1, "admin: /dev/null: is no folder", "choose another one"},
 		{"PATH=/nowhere dbshell", 1, "sqlite3 is not installed, or not in PATH", "install it: apt-get install sqlite3"},
 		{"PATH=/nowhere test", 1, "go is not installed, or not in PATH", "install it: https://go.dev/dl/"},
 	}

@@ -25,7 +25,8 @@ type conn struct {
 	query driver.QueryerContext
 	db    *sql.DB
 
-	dedicated bool      // it is not one of the pool's
+	dedicated bool // it is not one of the pool's
+	openedAt  time.Time
 	expiresAt time.Time // zero: never
 
 	// gate holds a token while a statement runs or its rows are open; wire while
@@ -90,7 +91,7 @@ func (l lock) within(d time.Duration) bool {
 var errDriver = errors.New("db: the driver lacks ExecContext or QueryContext")
 
 func newConn(p *Pool, inner driver.Conn, now time.Time) (*conn, error) {
-	c := &conn{pool: p, inner: inner, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
+	c := &conn{pool: p, inner: inner, openedAt: now, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
 	var ok bool
 	if c.exec, ok = inner.(driver.ExecerContext); !ok {
 		return nil, errDriver

@@ -121,17 +121,6 @@ func (c *conn) holder() (Holder, bool) {
 
 // holderLocked describes the lease, which conn.mu protects.
 func (l *Lease) holderLocked() Holder {
-	c, now, in := l.conn, time.Now(), l.inTransactionLocked()
-	h := Holder{
-		Alias: c.pool.cfg.Alias, Name: l.owner.Name(), Since: l.since, Held: now.Sub(l.since),
-		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0,
-		LastStatement: Fingerprint(l.lastQuery), At: l.place.String(), Queries: l.queries,
-		Streaming: l.owner.Responding(), Dedicated: c.dedicated,
-	}
-	inside := time.Duration(l.inside.Load())
-	if c.flight != nil && c.flight.inCall {
-		inside += now.Sub(c.flight.started)
-	}
-	h.Idle = max(0, h.Held-inside)
-	return h
+	copied := l.copyLocked()
+	return copied.holder()
 }

@@ -120,7 +120,7 @@ func TestSpecificHelp(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{
 		"runserver", "serve", "check", "diffsettings", "listurls", "test", "migrate", "makemigrations", "showmigrations", "sqlmigrate", "dbshell",
-		"completion", "startproject", "startapp", "close-polls",
+		"dbstatus", "completion", "startproject", "startapp", "close-polls",
 	} {
 		first, second := run(t, polls(t), "help", command), run(t, polls(t), command, "--help")
 		if first.status != 0 || first != second {

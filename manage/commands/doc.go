@@ -18,6 +18,7 @@
 //	makemigrations APP         write the next migration file of an app, for you to fill
 //	sqlmigrate APP NAME        print the SQL that a migration runs
 //	dbshell [-- ARGUMENTS]     open the database's own shell
+//	dbstatus [--watch]         show who holds which connection, in every process
 //	test [PACKAGES] [-- FLAGS] run the tests, with a private PostgreSQL for all of them
 //	completion SHELL           print what lets a shell complete commands and names
 //	version                    print the version of Quintet
@@ -41,6 +42,22 @@
 // it. Problems are grouped by level on the standard error; the exit status is 1 when
 // one has at least --fail-level. runserver runs "check" first and does not serve
 // when it finds an error. app/CHECKS.md lists what the framework finds.
+//
+// # Status
+//
+// "dbstatus" asks every process that serves the site, over the sockets in ADMIN_SOCKETS,
+// and the database's server or file. Of each alias it shows what the server says; a line
+// for each process with how many connections are open, idle and leased, how many callers
+// wait, how long the longest holder has held, and the ages of the connections; and a
+// line for each holder: how long it has held, how much of that without a statement under
+// way, whether a block or rows are open, its route or task, the line that took the
+// connection, and its last statement without values. Of a SQLite file it tries the
+// lock of writers for an instant, to see whether somebody has it.
+//
+// --json prints the same for programs; [app.Status] explains the part of each process.
+// --watch shows it again every second; elsewhere than on a terminal one below the other.
+// The status is 1 when no process serves the site or something does not answer, and
+// what is known is shown all the same.
 //
 // # Tests
 //

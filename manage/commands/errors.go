@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/app/admin"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/migrate"
 	"github.com/goquintet/quintet/db/pool"
@@ -107,6 +108,11 @@ func (c *cli) explain(err error) (problem, hint string) {
 		}
 		return fmt.Sprintf("the database %q cannot be reached: %v", acquire.Alias, acquire.Err), "start it, or correct " + key
 	}
+	return splitHint(err)
+}
+
+// splitHint takes the hint off an error that has one.
+func splitHint(err error) (problem, hint string) {
 	problem, hint = err.Error(), hintOf(err)
 	if cut, ok := strings.CutSuffix(problem, "; "+hint); ok && hint != "" {
 		return cut, hint
@@ -128,6 +134,9 @@ func hintOf(err error) string {
 		return e.Hint
 	}
 	if e, ok := errors.AsType[*db.SettingsError](err); ok {
+		return e.Hint
+	}
+	if e, ok := errors.AsType[*admin.Error](err); ok {
 		return e.Hint
 	}
 	return ""

@@ -1,0 +1,162 @@
+package app
+
+import (
+	"cmp"
+	"encoding/json"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/goquintet/quintet/db"
+)
+
+// Status is what a process says about itself: the answer to GET /status on its admin
+// socket. The tags are the keys of the JSON. Times are RFC 3339, durations are in
+// seconds, and what does not apply is left out. Keys may be added, and none changes
+// its meaning.
+//
+// What it says of one alias was true at one moment. Statements are without their
+// values, and nothing in it comes from the settings but aliases and engines.
+type Status struct {
+	Process   ProcessStatus    `json:"process"`
+	Site      SiteStatus       `json:"site"`
+	Databases []DatabaseStatus `json:"databases"` // in alphabetical order of their aliases
+}
+
+// ProcessStatus is the process itself.
+type ProcessStatus struct {
+	PID        int       `json:"pid"`
+	Started    time.Time `json:"started"` // when it made the site
+	Now        time.Time `json:"now"`     // when it was asked
+	Addresses  []string  `json:"addresses"`
+	Program    string    `json:"program"` // the path of the package that was built
+	Version    string    `json:"version"` // of its module
+	Go         string    `json:"go"`
+	GOMAXPROCS int       `json:"gomaxprocs"`
+	Goroutines int       `json:"goroutines"`
+}
+
+// SiteStatus is the [Stats] of the site.
+type SiteStatus struct {
+	Requests       int   `json:"requests"`
+	Streams        int   `json:"streams"`
+	TotalRequests  int64 `json:"total_requests"`
+	RefusedStreams int64 `json:"refused_streams"`
+	KeptStreams    int64 `json:"kept_streams"`
+	HeldResponses  int64 `json:"held_responses"`
+}
+
+// DatabaseStatus is the [db.Snapshot] of one alias; [db.Stats] explains the numbers.
+type DatabaseStatus struct {
+	Alias  string `json:"alias"`
+	Engine string `json:"engine"`
+
+	Max        int `json:"max"`
+	Open       int `json:"open"`
+	InUse      int `json:"in_use"`
+	Idle       int `json:"idle"`
+	Connecting int `json:"connecting"`
+	Waiting    int `json:"waiting"`
+
+	Leases      int64   `json:"leases"`
+	Opened      int64   `json:"opened"`
+	Closed      int64   `json:"closed"`
+	Waited      int64   `json:"waited"`
+	WaitSeconds float64 `json:"wait_seconds"` // WaitDuration
+	Refused     int64   `json:"refused"`
+	Pings       int64   `json:"pings"`
+	Dead        int64   `json:"dead"`
+	Canceled    int64   `json:"canceled"`
+	Leaked      int64   `json:"leaked"`
+	Quarantined int64   `json:"quarantined"`
+
+	Connections []ConnectionStatus `json:"connections"` // the oldest first
+}
+
+// ConnectionStatus is one physical connection: a [db.Connection].
+type ConnectionStatus struct {
+	State      string        `json:"state"` // idle, leased, or between
+	Opened     time.Time     `json:"opened"`
+	AgeSeconds float64       `json:"age_seconds"`
+	Expires    *time.Time    `json:"expires,omitempty"`
+	IdleSince  *time.Time    `json:"idle_since,omitempty"`
+	Holder     *HolderStatus `json:"holder,omitempty"` // when it is leased
+}
+
+// HolderStatus is who has a connection: a [db.Holder].
+type HolderStatus struct {
+	Name          string    `json:"name"` // the route or the task
+	Since         time.Time `json:"since"`
+	HeldSeconds   float64   `json:"held_seconds"`
+	IdleSeconds   float64   `json:"idle_seconds"` // of them, without a statement under way
+	InAtomicBlock bool      `json:"in_atomic_block"`
+	Open          bool      `json:"open"` // rows, a transaction or a statement are
+	Streaming     bool      `json:"streaming"`
+	Queries       int       `json:"queries"`
+	LastStatement string    `json:"last_statement"` // without its values
+	At            string    `json:"at"`             // file:line
+}
+
+// Status returns what this process says about itself now.
+func (s *Site) Status() Status {
+	status := Status{Process: s.processStatus(), Site: SiteStatus(s.Stats()), Databases: []DatabaseStatus{}}
+	for _, alias := range s.connections.Aliases() {
+		settings, _ := s.connections.Settings(alias)
+		status.Databases = append(status.Databases, databaseStatus(alias, settings.Engine, s.connections.Snapshot(alias), status.Process.Now))
+	}
+	return status
+}
+
+func (s *Site) processStatus() ProcessStatus {
+	p := ProcessStatus{
+		PID: os.Getpid(), Started: s.admin.since, Now: time.Now(), Addresses: s.admin.servedAt(),
+		Version: "(unknown)", Go: runtime.Version(), GOMAXPROCS: runtime.GOMAXPROCS(0), Goroutines: runtime.NumGoroutine(),
+	}
+	if build, ok := debug.ReadBuildInfo(); ok {
+		p.Program, p.Version = build.Path, cmp.Or(build.Main.Version, "(devel)")
+	}
+	return p
+}
+
+func databaseStatus(alias, engine string, snapshot db.Snapshot, now time.Time) DatabaseStatus {
+	n := snapshot.Stats
+	d := DatabaseStatus{
+		Alias: alias, Engine: engine,
+		Max: n.Max, Open: n.Open, InUse: n.InUse, Idle: n.Idle, Connecting: n.Connecting, Waiting: n.Waiting,
+		Leases: n.Leases, Opened: n.Opened, Closed: n.Closed, Waited: n.Waited, WaitSeconds: n.WaitDuration.Seconds(),
+		Refused: n.Refused, Pings: n.Pings, Dead: n.Dead, Canceled: n.Canceled, Leaked: n.Leaked, Quarantined: n.Quarantined,
+		Connections: []ConnectionStatus{},
+	}
+	for _, c := range snapshot.Connections {
+		one := ConnectionStatus{
+			State: string(c.State), Opened: c.Opened, AgeSeconds: max(0, now.Sub(c.Opened).Seconds()),
+			Expires: notZero(c.Expires), IdleSince: notZero(c.IdleSince),
+		}
+		if h := c.Holder; h != nil {
+			one.Holder = &HolderStatus{
+				Name: h.Name, Since: h.Since, HeldSeconds: h.Held.Seconds(), IdleSeconds: h.Idle.Seconds(), InAtomicBlock: h.InAtomicBlock,
+				Open: h.Open, Streaming: h.Streaming, Queries: h.Queries, LastStatement: h.LastStatement, At: h.At,
+			}
+		}
+		d.Connections = append(d.Connections, one)
+	}
+	return d
+}
+
+func notZero(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// status answers GET /status.
+func (a *adminListener) status(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if err := json.NewEncoder(w).Encode(a.site.Status()); err != nil {
+		a.site.logger.Debug("app: who asked for the status has left", keyErr, err)
+	}
+}

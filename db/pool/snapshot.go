@@ -1,0 +1,107 @@
+package pool
+
+import (
+	"slices"
+	"time"
+)
+
+// State is what a physical connection is doing.
+type State string
+
+const (
+	// Idle: nobody has it.
+	Idle State = "idle"
+	// Leased: its [Connection.Holder] has it.
+	Leased State = "leased"
+	// Between: on its way from one to the other, or out: it is being checked, tidied
+	// up, or closed.
+	Between State = "between"
+)
+
+// Snapshot is one pool at one moment: what it says was true at the same time.
+type Snapshot struct {
+	Stats       Stats
+	Connections []Connection // Stats.Open of them, the oldest first
+}
+
+// Connection is one physical connection.
+type Connection struct {
+	State     State
+	Opened    time.Time
+	Expires   time.Time // when its age ends; zero is never
+	IdleSince time.Time // zero unless State is Idle
+
+	Holder *Holder // who has it; nil unless State is Leased
+}
+
+// Snapshot returns the numbers, the connections and their holders. Only copying
+// them keeps others waiting; their texts are made afterwards.
+func (p *Pool) Snapshot() Snapshot {
+	p.mu.Lock()
+	s := Snapshot{Stats: p.statsLocked(), Connections: make([]Connection, 0, len(p.conns))}
+	leases := make([]leaseCopy, 0, len(p.conns))
+	isIdle := make(map[*conn]bool, len(p.idle))
+	for _, c := range p.idle {
+		isIdle[c] = true
+	}
+	for c := range p.conns {
+		one, lease := Connection{State: Between, Opened: c.openedAt, Expires: c.expiresAt}, leaseCopy{}
+		if isIdle[c] {
+			one.State, one.IdleSince = Idle, c.idleSince
+		} else if copied, ok := c.copyLease(); ok {
+			one.State, one.Holder, lease = Leased, &copied.Holder, copied
+		}
+		s.Connections, leases = append(s.Connections, one), append(leases, lease)
+	}
+	p.mu.Unlock()
+	for i, one := range s.Connections {
+		if one.Holder != nil {
+			*one.Holder = leases[i].holder()
+		}
+	}
+	slices.SortStableFunc(s.Connections, func(a, b Connection) int { return a.Opened.Compare(b.Opened) })
+	return s
+}
+
+// leaseCopy is what a lease says about itself, before it is put into words.
+type leaseCopy struct {
+	Holder
+	owner     Owner
+	place     Place
+	lastQuery string
+}
+
+// copyLease reports whether somebody holds the connection. The pool itself, which
+// prepares sessions, is nobody.
+func (c *conn) copyLease() (leaseCopy, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.lease == nil || c.lease.owner == nil {
+		return leaseCopy{}, false
+	}
+	return c.lease.copyLocked(), true
+}
+
+// copyLocked copies the lease, which conn.mu protects.
+func (l *Lease) copyLocked() leaseCopy {
+	c, now, in := l.conn, time.Now(), l.inTransactionLocked()
+	h := Holder{
+		Alias: c.pool.cfg.Alias, Since: l.since, Held: now.Sub(l.since),
+		InAtomicBlock: in, Open: c.flight != nil || in || len(c.stmts) > 0, Queries: l.queries,
+		Dedicated: c.dedicated,
+	}
+	inside := time.Duration(l.inside.Load())
+	if c.flight != nil && c.flight.inCall {
+		inside += now.Sub(c.flight.started)
+	}
+	h.Idle = max(0, h.Held-inside)
+	return leaseCopy{Holder: h, owner: l.owner, place: l.place, lastQuery: l.lastQuery}
+}
+
+// holder puts the copy into words.
+func (l *leaseCopy) holder() Holder {
+	h := l.Holder
+	h.Name, h.Streaming = l.owner.Name(), l.owner.Responding()
+	h.LastStatement, h.At = Fingerprint(l.lastQuery), l.place.String()
+	return h
+}
