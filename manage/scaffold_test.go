@@ -206,9 +206,6 @@ func (d *firstDay) visit(line, engine string) {
 			d.Fatalf("%s ends: %v\n%s", line, cmd.Wait(), stderr.String())
 		}
 	}
-	if strings.Contains(stderr.String(), "unapplied") {
-		d.Errorf("%s says\n%s", line, stderr.String())
-	}
 
 	form := url.Values{"text": {"Hello, PostgreSQL or not"}}
 	posted, err := http.PostForm(address+"/polls/", form)
@@ -241,6 +238,9 @@ func (d *firstDay) visit(line, engine string) {
 	// Interrupted, "go run" itself ends with 1; it says so when the program did as well.
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() > 1 || strings.Contains(stderr.String(), "exit status") {
 		d.Errorf("%s ends with %v\n%s", line, err, stderr.String())
+	}
+	if strings.Contains(stderr.String(), "unapplied") {
+		d.Errorf("%s says\n%s", line, stderr.String())
 	}
 }
 

@@ -34,14 +34,13 @@ type brief struct {
 type Child struct {
 	brief
 	listener *inherited
-	ending   <-chan struct{} // of its context
-	told     chan struct{}   // closed when the parent wants it to end, or is gone
-	parting  bool            // the parent has said so itself; after told
+	told     chan struct{} // closed when the parent wants it to end, or is gone
+	parting  bool          // the parent has said so itself; after told
 }
 
 // Inherit returns what this process has from its parent: nil when it is no child.
 // It takes the variable out of the environment, so that it is asked once, early. From
-// then on SIGTERM alone ends a child no more: its context does.
+// then on the end of the parent, which SIGHUP tells at first, ends its context.
 func Inherit() (*Child, error) {
 	text, found := os.LookupEnv(envKey)
 	if !found || !supported {
@@ -84,8 +83,7 @@ func (c *Child) listen(control *os.File) {
 	os.Exit(1)
 }
 
-// Context returns a context that ends with ctx, and when the child has to end. It is
-// asked for once, before Close.
+// Context returns a context that ends with ctx, and when the child has to end.
 func (c *Child) Context(ctx context.Context) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -95,7 +93,6 @@ func (c *Child) Context(ctx context.Context) context.Context {
 		case <-ctx.Done():
 		}
 	}()
-	c.ending = ctx.Done()
 	return ctx
 }
 
@@ -111,22 +108,14 @@ func (c *Child) Terminal() bool { return c.brief.Terminal }
 // Accept tells the parent that this process is ready.
 func (c *Child) Listener() net.Listener { return c.listener }
 
-// Close cleans up after a parent that could not: one that was killed. The signal
-// that tells so may come before the pipe does.
+// Close cleans up after a parent that could not: one that was killed.
 func (c *Child) Close() {
 	select {
-	case <-c.ending:
-		select {
-		case <-c.told:
-		case <-time.After(5 * time.Second): // the signal was meant for this process alone
-			return
-		}
 	case <-c.told:
+		if !c.parting {
+			_ = os.RemoveAll(c.Dir) // nobody is left who could be told
+		}
 	default:
-		return
-	}
-	if !c.parting {
-		_ = os.RemoveAll(c.Dir) // nobody is left who could be told
 	}
 }
 

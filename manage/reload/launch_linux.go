@@ -7,9 +7,9 @@ import (
 
 // dieWithParent lets the kernel send the signal when this process is gone, however
 // it went.
-func dieWithParent(cmd *exec.Cmd, lastWord syscall.Signal) {
+func dieWithParent(cmd *exec.Cmd, last syscall.Signal) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Pdeathsig = lastWord
+	cmd.SysProcAttr.Pdeathsig = last
 }

@@ -18,9 +18,11 @@ func signalGroup(p *os.Process, s syscall.Signal) error { return syscall.Kill(-p
 
 func closeOnExec(fd uintptr) { syscall.CloseOnExec(int(fd)) }
 
+// lastWord is the signal for a child whose parent is gone. It ends one that does not
+// listen to its pipe yet.
+const lastWord = syscall.SIGHUP
+
 // outlive lets a child finish after its parent: nobody reads its words any more, and
-// the signal that tells so comes once for each thread that the parent had.
-func outlive() {
-	signal.Ignore(syscall.SIGPIPE)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGTERM)
-}
+// the last word comes once for each thread that the parent had. Programs that the
+// child starts are not to inherit that, so that nothing is ignored.
+func outlive() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE, lastWord) }

@@ -13,6 +13,8 @@ func ownGroup(*exec.Cmd) {}
 
 func signalGroup(p *os.Process, _ syscall.Signal) error { return p.Kill() }
 
+const lastWord = syscall.SIGHUP
+
 func closeOnExec(uintptr) {}
 
 func outlive() {}

@@ -96,7 +96,7 @@ func (s spawn) start(number int) (*process, error) {
 			return dial(ctx, socket, remote)
 		},
 	}
-	ended, err := launch(p.cmd, syscall.SIGTERM)
+	ended, err := launch(p.cmd, lastWord)
 	if err != nil {
 		ours.Close()
 		theirs.Close()
