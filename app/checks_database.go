@@ -72,10 +72,7 @@ func (s *Site) pendingMigrations(ctx context.Context, alias string) (names []str
 			sources = append(sources, migrate.Source{App: a.Name, FS: a.Migrations})
 		}
 	}
-	sqldb, err := s.connections.SQLDB(alias)
-	if err != nil {
-		return nil, err
-	}
+	sqldb := s.connections.SQLDB(alias)
 	defer func() { err = errors.Join(err, sqldb.Close()) }()
 	migrator, err := migrate.New(sqldb, settings.Engine, sources, migrate.Options{Alias: alias})
 	if err != nil {

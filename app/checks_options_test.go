@@ -206,10 +206,7 @@ func TestCheck_TablesAgainstMigrationsAndModels(t *testing.T) {
 		if problems := ask(); ids(problems) != "quintet.W015" || problems[0].Message != "has not seen the migrations polls.0001_initial" {
 			t.Errorf("before migrate: %v", problems)
 		}
-		sqldb, err := site.Connections().SQLDB("default")
-		if err != nil {
-			t.Fatal(err)
-		}
+		sqldb := site.Connections().SQLDB("default")
 		defer sqldb.Close()
 		migrator, err := migrate.New(sqldb, database.Engine, []migrate.Source{{App: "polls", FS: site.Apps()[0].Migrations}}, migrate.Options{})
 		if err != nil {

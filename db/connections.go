@@ -233,15 +233,16 @@ func (cs *Connections) Invalidate(alias string) error {
 
 // SQLDB returns a *sql.DB over the connections of an alias, for libraries that want
 // one: the same bound, the same queue, visible among the holders. It keeps nothing
-// idle of its own. The caller closes it, before Close.
-func (cs *Connections) SQLDB(alias string) (*sql.DB, error) {
-	d, ok := cs.databases[alias]
-	if !ok {
-		return nil, &UnknownAliasError{Alias: alias, Have: cs.aliases}
+// idle of its own. The caller closes it, before Close. It is never nil: with an alias
+// that does not exist every statement fails with an *[UnknownAliasError].
+func (cs *Connections) SQLDB(alias string) *sql.DB {
+	var connector driver.Connector = refusal{&UnknownAliasError{Alias: alias, Have: cs.aliases}}
+	if d, ok := cs.databases[alias]; ok {
+		connector = pool.Connector{Pool: d.pool, Owner: &library{name: "sql.DB"}}
 	}
-	sqldb := sql.OpenDB(pool.Connector{Pool: d.pool, Owner: &library{name: "sql.DB"}})
+	sqldb := sql.OpenDB(connector)
 	sqldb.SetMaxIdleConns(-1)
-	return sqldb, nil
+	return sqldb
 }
 
 // library is the owner of leases that a *sql.DB takes.
@@ -252,16 +253,16 @@ func (*library) Responding() bool { return false }
 func (*library) Kept() bool       { return false }
 
 // refusal is the connector of a *sql.DB that dials nothing. Its error travels in
-// the context.
-type refusal struct{}
+// the context, or is always the same.
+type refusal struct{ always error }
 
 type refusalKey struct{}
 
-func (refusal) Connect(ctx context.Context) (driver.Conn, error) {
+func (r refusal) Connect(ctx context.Context) (driver.Conn, error) {
 	if err, ok := ctx.Value(refusalKey{}).(error); ok {
 		return nil, err
 	}
-	return nil, ErrOutsideScope
+	return nil, cmp.Or(r.always, ErrOutsideScope)
 }
 
 func (refusal) Driver() driver.Driver { return nil }

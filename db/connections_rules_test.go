@@ -144,7 +144,9 @@ func TestUsing_AnUnknownAliasFailsWithItsName(t *testing.T) {
 		expect(t, "alias", conn.Alias(), "nowhere")
 		_, beginErr := conn.BeginTx(ctx, nil)
 		_, prepareErr := conn.PrepareContext(ctx, "SELECT 1")
-		_, sqlErr := conns.SQLDB("nowhere")
+		nowhere := conns.SQLDB("nowhere")
+		defer nowhere.Close()
+		_, sqlErr := nowhere.ExecContext(ctx, "SELECT 1")
 		for what, err := range map[string]error{
 			"a statement":          exec(ctx, conn, "SELECT 1"),
 			"a row":                conn.QueryRowContext(ctx, "SELECT 1").Scan(new(int)),

@@ -52,7 +52,7 @@ var (
 	_ func(*db.Connections) []db.Holder                                                 = (*db.Connections).Holders
 	_ func(*db.Connections, string) db.Snapshot                                         = (*db.Connections).Snapshot
 	_ func(*db.Connections, context.Context) error                                      = (*db.Connections).Close
-	_ func(*db.Connections, string) (*sql.DB, error)                                    = (*db.Connections).SQLDB
+	_ func(*db.Connections, string) *sql.DB                                             = (*db.Connections).SQLDB
 	_ func(*db.Connections, context.Context, string, string) (*db.Dedicated, error)     = (*db.Connections).Dedicated
 	_ func(*db.Connections, string) error                                               = (*db.Connections).Invalidate
 	_ func(*db.Connections) []string                                                    = (*db.Connections).Aliases

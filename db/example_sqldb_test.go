@@ -21,11 +21,7 @@ func ExampleConnections_SQLDB() {
 	}
 	ctx := context.Background()
 	defer conns.Close(ctx)
-	sqldb, err := conns.SQLDB("default")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
+	sqldb := conns.SQLDB("default")
 	defer sqldb.Close()
 
 	tx, err := sqldb.BeginTx(ctx, nil)

@@ -13,10 +13,7 @@ import (
 // sqlDB is a *sql.DB over the default alias that is closed with the test.
 func sqlDB(t *testing.T, conns *db.Connections) *sql.DB {
 	t.Helper()
-	sqldb, err := conns.SQLDB(db.DefaultAlias)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sqldb := conns.SQLDB(db.DefaultAlias)
 	t.Cleanup(func() {
 		if err := sqldb.Close(); err != nil {
 			t.Error(err)

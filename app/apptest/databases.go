@@ -185,10 +185,7 @@ func up(ctx context.Context, site *app.Site, alias string) (err error) {
 	for _, a := range site.Apps() {
 		sources = append(sources, migrate.Source{App: a.Name, FS: a.Migrations})
 	}
-	sqldb, err := site.Connections().SQLDB(alias)
-	if err != nil {
-		return err
-	}
+	sqldb := site.Connections().SQLDB(alias)
 	defer func() { err = errors.Join(err, sqldb.Close()) }()
 	migrator, err := migrate.New(sqldb, settings.Engine, sources, migrate.Options{Alias: alias, Bus: site.Bus()})
 	if err != nil {

@@ -48,10 +48,7 @@ func TestRiver_WorksOverTheConnectionsOfASite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sqldb, err := conns.SQLDB(db.DefaultAlias)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sqldb := conns.SQLDB(db.DefaultAlias)
 	defer sqldb.Close()
 
 	driver := riverdatabasesql.New(sqldb)

@@ -128,10 +128,7 @@ func askSQLite(ctx context.Context, site *app.Site, alias string, settings db.Se
 
 // isBusy tries the lock of writers, without waiting, and gives it back at once.
 func isBusy(ctx context.Context, site *app.Site, alias string) (busy bool, err error) {
-	sqldb, err := site.Connections().SQLDB(alias)
-	if err != nil {
-		return false, err
-	}
+	sqldb := site.Connections().SQLDB(alias)
 	defer func() { err = errors.Join(err, sqldb.Close()) }()
 	conn, err := sqldb.Conn(ctx)
 	if err != nil {

@@ -20,10 +20,7 @@ func withMigrator(site *app.Site, alias string, fn func(*migrate.Migrator) error
 	for _, a := range site.Apps() {
 		sources = append(sources, migrate.Source{App: a.Name, FS: a.Migrations})
 	}
-	sqldb, err := site.Connections().SQLDB(alias)
-	if err != nil {
-		return err
-	}
+	sqldb := site.Connections().SQLDB(alias)
 	defer func() { err = errors.Join(err, sqldb.Close()) }()
 	migrator, err := migrate.New(sqldb, settings.Engine, sources, migrate.Options{Alias: alias, Bus: site.Bus()})
 	if err != nil {

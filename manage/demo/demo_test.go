@@ -26,10 +26,7 @@ func TestMain(m *testing.M) { dbtest.Main(m) }
 // filled is the database of the demo after its first start.
 var filled = dbtest.NewTemplate(func(ctx context.Context, conns *db.Connections) (err error) {
 	settings, _ := conns.Settings(db.DefaultAlias)
-	sqldb, err := conns.SQLDB(db.DefaultAlias)
-	if err != nil {
-		return err
-	}
+	sqldb := conns.SQLDB(db.DefaultAlias)
 	defer func() { err = errors.Join(err, sqldb.Close()) }()
 	migrator, err := migrate.New(sqldb, settings.Engine, []migrate.Source{{App: "sales", FS: sales.App().Migrations}}, migrate.Options{})
 	if err != nil {
