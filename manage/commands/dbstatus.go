@@ -39,7 +39,7 @@ func (c *cli) dbstatusCommand() *cobra.Command {
 			"which line, and how much of that time it was idle; and what the server says.\n\n" +
 			"Processes are asked over the sockets in ADMIN_SOCKETS, which only their own user can\n" +
 			"reach. The exit status is 1 when no process serves the site, or one does not answer",
-		Args: exactly(0), Annotations: map[string]string{needsSite: "yes"},
+		Args: atMost(0), Annotations: map[string]string{needsSite: "yes"},
 		RunE: c.onSite(func(ctx context.Context, site *app.Site, _ []string) error { return c.dbstatus(ctx, site, o) }),
 	}
 	flags := cmd.Flags()

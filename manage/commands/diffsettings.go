@@ -22,7 +22,7 @@ func (c *cli) diffsettingsCommand() *cobra.Command {
 		Long: "Show what the settings change, and where each value comes from: file and line, or\n" +
 			"variable. Three marks at the end say that there is no default to differ from. Secrets\n" +
 			"are hidden",
-		Args: exactly(0), Annotations: map[string]string{needsSite: "yes"},
+		Args: atMost(0), Annotations: map[string]string{needsSite: "yes"},
 		RunE: c.onSite(func(_ context.Context, site *app.Site, _ []string) error {
 			if output != "hash" && output != "unified" {
 				return misuse(meant(output, []string{"hash", "unified"}, "say "), "there is no output %q", output)

@@ -180,7 +180,7 @@ func (c *cli) flagError(cmd *cobra.Command, err error) error {
 	return misuse(hint, "%s: %v", cmd.Name(), err)
 }
 
-// atMost and exactly check the number of arguments.
+// atMost checks the number of arguments.
 func atMost(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) <= n {
@@ -189,8 +189,6 @@ func atMost(n int) cobra.PositionalArgs {
 		return misuse("usage: "+cmd.Root().Use+" "+cmd.Use, "%s does not know what to do with %q", cmd.Name(), strings.Join(args[n:], " "))
 	}
 }
-
-func exactly(n int) cobra.PositionalArgs { return atMost(n) }
 
 // arguments wants one argument for each name, and says which one is missing.
 func arguments(names ...string) cobra.PositionalArgs {

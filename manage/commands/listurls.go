@@ -21,7 +21,7 @@ func (c *cli) listurlsCommand() *cobra.Command {
 		Use: "listurls", Short: "List the addresses of the site, and what answers them", GroupID: groupDevelopment,
 		Long: "List the addresses of the site, and what answers them: pattern, methods, name, view\n" +
 			"with file and line, and the app that brings the route. GET answers HEAD as well",
-		Args: exactly(0), Annotations: map[string]string{needsSite: "yes"},
+		Args: atMost(0), Annotations: map[string]string{needsSite: "yes"},
 		RunE: c.onSite(func(_ context.Context, site *app.Site, _ []string) error {
 			if format != "table" && format != "json" {
 				return misuse(meant(format, []string{"table", "json"}, "say "), "there is no format %q", format)

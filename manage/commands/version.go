@@ -12,7 +12,7 @@ const framework = "github.com/goquintet/quintet"
 
 func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version of Quintet", Args: exactly(0), GroupID: groupHelp,
+		Use: "version", Short: "Print the version of Quintet", Args: atMost(0), GroupID: groupHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "Quintet %s, %s\n", version(), runtime.Version())
 			return err
