@@ -25,6 +25,7 @@ type Scope struct {
 	lease      atomic.Pointer[Lease]
 
 	opened [openedFrames]uintptr // where NewScope was called
+	run    bool                  // by Run
 	waits  *pool.Wait            // who waits for this scope, in Run
 
 	naming sync.Mutex // guards name; no other lock is taken inside
@@ -86,7 +87,7 @@ func (cs *Connections) NewScope(ctx context.Context, name string) (context.Conte
 func (cs *Connections) Run(ctx context.Context, name string, fn func(ctx context.Context) error) (err error) {
 	waits := waitOf(ctx)
 	ctx, sc := cs.NewScope(withDone(ctx), name)
-	sc.waits = waits
+	sc.run, sc.waits = true, waits
 	defer func() {
 		if endErr := sc.End(); endErr != nil {
 			err = errors.Join(err, endErr)
@@ -109,11 +110,12 @@ func Run(ctx context.Context, name string, fn func(ctx context.Context) error) e
 // it: statements find theirs by themselves.
 func ScopeOf(ctx context.Context) *Scope { return scopeOf(ctx) }
 
-// Parent returns the scope that this one was opened in, by [Run], and whether that
-// waits for it: it does not when the context was cut off, context.WithoutCancel. It
-// is nil for a scope of its own.
+// Parent returns the scope that this one was opened in, and whether that waits for it:
+// it does not when the context was cut off, context.WithoutCancel. It is nil for a
+// scope of its own.
 func (sc *Scope) Parent() (parent *Scope, waits bool) {
-	return scopeOf(sc.watch), sc.watch.Done() != nil
+	parent = scopeOf(sc.watch)
+	return parent, parent != nil && (sc.waits != nil || !sc.run)
 }
 
 // Name returns the route or the task.

@@ -59,7 +59,7 @@ func TestClient_AnAnswerKnowsWhatTheSiteDidForIt(t *testing.T) {
 
 func TestClient_ReleasedBeforeBodyIsFalseForWhoHolds(t *testing.T) {
 	onEach(t, urls, func(t *testing.T, site *apptest.Site) {
-		for target, what := range map[string]string{"/held": "SELECT 1", "/kept": "count"} {
+		for target, what := range map[string]string{"/held": "SELECT ?", "/kept": "count"} {
 			r := site.Client.Get(target)
 			if r.StatusCode != http.StatusOK || r.ReleasedBeforeBody || len(r.Held) != 1 || !strings.Contains(r.Held[0].LastStatement, what) {
 				t.Errorf("%s: status %d, released %v, held %v, %v", target, r.StatusCode, r.ReleasedBeforeBody, r.Held, r.Err)

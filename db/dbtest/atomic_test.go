@@ -8,8 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
+	"github.com/goquintet/quintet/db/postgres"
 )
 
 // fruits is a database with one table and one row.
@@ -296,5 +299,38 @@ func TestAtomic_ASessionIsResetBetweenScopes(t *testing.T) {
 	}
 	if timeout != "0" || name != t.Name()[:min(63, len(t.Name()))] {
 		t.Errorf("the timeout is %s, and the session is called %s", timeout, name)
+	}
+}
+
+// The driver's own connection is that of the test.
+func TestAtomic_RawIsInTheTransaction(t *testing.T) {
+	t.Parallel()
+	ctx := dbtest.Atomic(t, dbtest.Open(t, fruits().Database(t, dbtest.Postgres)))
+	copied := func(ctx context.Context) error {
+		return postgres.Raw(ctx, db.DefaultAlias, func(c *pgx.Conn) error {
+			_, err := c.CopyFrom(ctx, pgx.Identifier{"fruit"}, []string{"name"}, pgx.CopyFromRows([][]any{{"pear"}, {"plum"}}))
+			return err
+		})
+	}
+	if err := copied(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := copied(ctx); !errors.Is(err, db.ErrUnique) { // and costs nothing but itself
+		t.Errorf("%v, want ErrUnique", err)
+	}
+	err := db.Atomic(ctx, func(ctx context.Context) error {
+		if _, err := db.From(ctx).ExecContext(ctx, "DELETE FROM fruit"); err != nil {
+			return err
+		}
+		if err := copied(ctx); err != nil {
+			return err
+		}
+		return db.ErrRollback
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if got := names(ctx, t); got != "apple pear plum" {
+		t.Errorf("%q", got)
 	}
 }

@@ -260,6 +260,13 @@ func (v *virtual) ExecContext(ctx context.Context, query string, args []driver.N
 	return res, err
 }
 
+var _ pool.Lender = (*virtual)(nil)
+
+// Lend lends the connection of the test: for postgres.Raw.
+func (v *virtual) Lend(ctx context.Context, fn func(driver.Conn) error) error {
+	return v.on(ctx, "", func(_ context.Context, r *real) error { return fn(r.Conn) })
+}
+
 // alone refuses a text that begins or ends a transaction and does more.
 func (v *virtual) alone(query string) error {
 	if _, more, found := strings.Cut(query, ";"); found && strings.TrimSpace(more) != "" {

@@ -120,6 +120,13 @@ func (d *virtualDriver) Committable(c driver.Conn, o pool.TxOptions) error {
 	return d.Driver.Committable(r.Conn, o)
 }
 
+func (d *virtualDriver) Demoted(driver.Conn) bool {
+	d.hub.mu.Lock()
+	r := d.hub.conn
+	d.hub.mu.Unlock()
+	return r != nil && d.Driver.Demoted(r.Conn)
+}
+
 // Reset is done by whoever is next outside of a transaction: it must not wait for
 // one of somebody else.
 func (d *virtualDriver) Reset(context.Context, driver.Conn) error {

@@ -1,9 +1,17 @@
 package pool
 
-import "database/sql/driver"
+import (
+	"context"
+	"database/sql/driver"
+)
 
 // rawQuery is what a Raw shows as its statement.
 const rawQuery = "(the driver's own connection)"
+
+// Lender is a connection that stands for another one, which Raw is about.
+type Lender interface {
+	Lend(ctx context.Context, fn func(driver.Conn) error) error
+}
 
 // Raw lends the driver's own connection to fn, as one statement: nobody else is on
 // the connection meanwhile, the end of the statement's context cancels what it runs
@@ -31,7 +39,11 @@ func (l *Lease) Raw(st *Statement, fn func(driver.Conn) error) error {
 		st.end()
 	}()
 	l.dirty.Store(true)
-	err := fn(c.inner)
+	lend := fn
+	if l, ok := c.inner.(Lender); ok {
+		lend = func(driver.Conn) error { return l.Lend(st.driverContext(), fn) }
+	}
+	err := lend(c.inner)
 	returned = true
 	err = c.judgeRaw(st, err)
 	st.called()
