@@ -334,11 +334,11 @@ func TestStatus_JSON(t *testing.T) {
 		},
 		Site: app.SiteStatus{Requests: 2, Streams: 1, TotalRequests: 3, RefusedStreams: 4, KeptStreams: 5, HeldResponses: 6},
 		Databases: []app.DatabaseStatus{{
-			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Waiting: 4,
+			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Dedicated: 2,
 			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Pings: 11, Dead: 12, Canceled: 13, Leaked: 14, Quarantined: 15,
 			Connections: []app.ConnectionStatus{
 				{State: "leased", Opened: at, AgeSeconds: 3600, Expires: &later, Holder: &app.HolderStatus{
-					Name: "GET /slow", Since: at, HeldSeconds: 1.5, IdleSeconds: 0.5, InAtomicBlock: true, Open: true, Streaming: true,
+					Name: "GET /slow", Since: at, HeldSeconds: 1.5, IdleSeconds: 0.5, InAtomicBlock: true, Open: true, Streaming: true, Dedicated: true,
 					Queries: 2, LastStatement: "SELECT ?", At: "blog/views.go:7",
 				}},
 				{State: "idle", Opened: at, AgeSeconds: 3600, IdleSince: &later},

@@ -58,7 +58,9 @@ type DatabaseStatus struct {
 	InUse      int `json:"in_use"`
 	Idle       int `json:"idle"`
 	Connecting int `json:"connecting"`
+	Closing    int `json:"closing"`
 	Waiting    int `json:"waiting"`
+	Dedicated  int `json:"dedicated"`
 
 	Leases      int64   `json:"leases"`
 	Opened      int64   `json:"opened"`
@@ -94,6 +96,7 @@ type HolderStatus struct {
 	InAtomicBlock bool      `json:"in_atomic_block"`
 	Open          bool      `json:"open"` // rows, a transaction or a statement are
 	Streaming     bool      `json:"streaming"`
+	Dedicated     bool      `json:"dedicated"` // the connection is its own
 	Queries       int       `json:"queries"`
 	LastStatement string    `json:"last_statement"` // without its values
 	At            string    `json:"at"`             // file:line
@@ -124,7 +127,8 @@ func databaseStatus(alias, engine string, snapshot db.Snapshot, now time.Time) D
 	n := snapshot.Stats
 	d := DatabaseStatus{
 		Alias: alias, Engine: engine,
-		Max: n.Max, Open: n.Open, InUse: n.InUse, Idle: n.Idle, Connecting: n.Connecting, Waiting: n.Waiting,
+		Max: n.Max, Open: n.Open, InUse: n.InUse, Idle: n.Idle, Connecting: n.Connecting, Closing: n.Closing,
+		Waiting: n.Waiting, Dedicated: n.Dedicated,
 		Leases: n.Leases, Opened: n.Opened, Closed: n.Closed, Waited: n.Waited, WaitSeconds: n.WaitDuration.Seconds(),
 		Refused: n.Refused, Pings: n.Pings, Dead: n.Dead, Canceled: n.Canceled, Leaked: n.Leaked, Quarantined: n.Quarantined,
 		Connections: []ConnectionStatus{},
@@ -137,7 +141,7 @@ func databaseStatus(alias, engine string, snapshot db.Snapshot, now time.Time) D
 		if h := c.Holder; h != nil {
 			one.Holder = &HolderStatus{
 				Name: h.Name, Since: h.Since, HeldSeconds: h.Held.Seconds(), IdleSeconds: h.Idle.Seconds(), InAtomicBlock: h.InAtomicBlock,
-				Open: h.Open, Streaming: h.Streaming, Queries: h.Queries, LastStatement: h.LastStatement, At: h.At,
+				Open: h.Open, Streaming: h.Streaming, Dedicated: h.Dedicated, Queries: h.Queries, LastStatement: h.LastStatement, At: h.At,
 			}
 		}
 		d.Connections = append(d.Connections, one)

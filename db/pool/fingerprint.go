@@ -29,7 +29,7 @@ func Fingerprint(query string) string {
 			at = afterText(query, at, "\n")
 			b.WriteByte(' ')
 		case strings.HasPrefix(query[at:], "/*"):
-			at = afterText(query, at+2, "*/")
+			at = afterComment(query, at)
 			b.WriteByte(' ')
 		case '0' <= c && c <= '9', c == '.' && at+1 < len(query) && '0' <= query[at+1] && query[at+1] <= '9':
 			at = afterNumber(query, at)
@@ -104,6 +104,26 @@ func afterDollar(query string, at int) int {
 func afterText(query string, at int, text string) int {
 	if i := strings.Index(query[min(at, len(query)):], text); i >= 0 {
 		return at + i + len(text)
+	}
+	return len(query)
+}
+
+// afterComment is the end of a comment, in which PostgreSQL allows others.
+func afterComment(query string, at int) int {
+	for depth := 0; at < len(query); {
+		switch {
+		case strings.HasPrefix(query[at:], "/*"):
+			depth++
+			at += 2
+		case strings.HasPrefix(query[at:], "*/"):
+			depth--
+			at += 2
+		default:
+			at++
+		}
+		if depth == 0 {
+			return at
+		}
 	}
 	return len(query)
 }

@@ -25,3 +25,18 @@ func FuzzFingerprint_ShowsNoValue(f *testing.F) {
 		}
 	})
 }
+
+// A comment within a comment does not end it: what follows would be taken for a string,
+// and the next string for text.
+func TestFingerprint_CommentsWithinComments(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string]string{
+		"SELECT /* it's /* nested */ don't */ a FROM t WHERE b = 'secret'": "SELECT a FROM t WHERE b = ?",
+		"SELECT a /* not /* ended */ 'secret'":                             "SELECT a",
+		"SELECT a /**/ + /*/ 1 */ b":                                       "SELECT a + b",
+	} {
+		if got := pool.Fingerprint(query); got != want {
+			t.Errorf("%s\ngives %s\nwant  %s", query, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -21,7 +22,7 @@ const (
 // Snapshot is one pool at one moment: what it says was true at the same time.
 type Snapshot struct {
 	Stats       Stats
-	Connections []Connection // Stats.Open of them, the oldest first
+	Connections []Connection // the oldest first: Stats.Open, and Stats.Dedicated that have their holders to themselves
 }
 
 // Connection is one physical connection.
@@ -38,13 +39,14 @@ type Connection struct {
 // them keeps others waiting; their texts are made afterwards.
 func (p *Pool) Snapshot() Snapshot {
 	p.mu.Lock()
-	s := Snapshot{Stats: p.statsLocked(), Connections: make([]Connection, 0, len(p.conns))}
-	leases := make([]leaseCopy, 0, len(p.conns))
+	s := Snapshot{Stats: p.statsLocked()}
+	conns := slices.AppendSeq(slices.Collect(maps.Keys(p.conns)), maps.Keys(p.dedicated))
+	leases := make([]leaseCopy, 0, len(conns))
 	isIdle := make(map[*conn]bool, len(p.idle))
 	for _, c := range p.idle {
 		isIdle[c] = true
 	}
-	for c := range p.conns {
+	for _, c := range conns {
 		one, lease := Connection{State: Between, Opened: c.openedAt, Expires: c.expiresAt}, leaseCopy{}
 		if isIdle[c] {
 			one.State, one.IdleSince = Idle, c.idleSince

@@ -87,6 +87,24 @@ func TestSnapshot_TellsWhatIsOnItsWay(t *testing.T) {
 	})
 }
 
+// A dedicated connection is somebody's from its opening to its end.
+func TestSnapshot_TellsDedicatedConnections(t *testing.T) {
+	bubble(t, &network{}, nil, func(t *testing.T, p *pool.Pool) {
+		fill(t, p, 1)
+		time.Sleep(time.Minute)
+		l, err := p.Dedicated(t.Context(), pool.Claim{Owner: &owner{"listener"}, Place: pool.Here(0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := p.Snapshot()
+		expect(t, "states", states(s), "idle leased")
+		expect(t, "numbers", fmt.Sprint(s.Stats.Open, s.Stats.InUse, s.Stats.Dedicated), "1 0 1")
+		expect(t, "holder", fmt.Sprintln(s.Connections[1].Holder.Name, s.Connections[1].Holder.Dedicated), "listener true\n")
+		l.CloseDedicated("done", pool.Here(0))
+		expect(t, "afterwards", states(p.Snapshot()), "idle")
+	})
+}
+
 // Under traffic every snapshot agrees with itself.
 func TestSnapshot_AgreesWithItself(t *testing.T) {
 	n := &network{}
@@ -121,7 +139,7 @@ func TestSnapshot_AgreesWithItself(t *testing.T) {
 					t.Fatalf("%+v contradicts itself", c)
 				}
 			}
-			if len(s.Connections) != s.Stats.Open || count[pool.Idle] != s.Stats.Idle || count[pool.Leased] > s.Stats.InUse ||
+			if len(s.Connections) != s.Stats.Open+s.Stats.Dedicated || count[pool.Idle] != s.Stats.Idle || count[pool.Leased] > s.Stats.InUse ||
 				s.Stats.InUse > count[pool.Leased]+count[pool.Between] || s.Stats.Open > s.Stats.Max {
 				t.Fatalf("%+v, but the connections are %v", s.Stats, count)
 			}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
@@ -20,11 +21,13 @@ type databaseReport struct {
 	Error    string          `json:"error,omitempty"`
 	Postgres *postgresReport `json:"postgres,omitempty"`
 	SQLite   *sqliteReport   `json:"sqlite,omitempty"`
+
+	idleWarn time.Duration // HOLD_IDLE_WARN
 }
 
 func askDatabase(ctx context.Context, site *app.Site, alias string) (databaseReport, error) {
 	settings, _ := site.Connections().Settings(alias)
-	report := databaseReport{Alias: alias, Engine: settings.Engine, Name: settings.Name}
+	report := databaseReport{Alias: alias, Engine: settings.Engine, Name: settings.Name, idleWarn: settings.HoldIdleWarn}
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	err := site.Connections().Run(ctx, "dbstatus", func(ctx context.Context) (err error) {

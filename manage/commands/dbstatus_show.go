@@ -11,10 +11,6 @@ import (
 	"github.com/goquintet/quintet/app"
 )
 
-// longIdle is when a connection that is held without a statement is worth a look:
-// HOLD_IDLE_WARN by default.
-const longIdle = time.Second
-
 // describeReport is a report for people.
 func (c *cli) describeReport(report statusReport, watching bool) string {
 	var b strings.Builder
@@ -34,7 +30,7 @@ func (c *cli) describeReport(report statusReport, watching bool) string {
 			fmt.Fprintf(&b, "  %s\n", line)
 		}
 		b.WriteString(c.describeProcesses(d.Alias, report.Processes))
-		b.WriteString(c.describeHolders(d.Alias, report.Processes))
+		b.WriteString(c.describeHolders(d, report.Processes))
 	}
 	return b.String()
 }
@@ -107,7 +103,7 @@ func (c *cli) describeProcesses(alias string, processes []processReport) string 
 		}
 		longest := 0.0
 		for _, one := range d.Connections {
-			if one.Holder != nil {
+			if one.Holder != nil && !one.Holder.Dedicated { // those hold for good
 				longest = max(longest, one.Holder.HeldSeconds)
 			}
 		}
@@ -148,7 +144,7 @@ func ages(connections []app.ConnectionStatus) string {
 }
 
 // describeHolders is a line for each holder, the one who has held longest first.
-func (c *cli) describeHolders(alias string, processes []processReport) string {
+func (c *cli) describeHolders(database databaseReport, processes []processReport) string {
 	type held struct {
 		pid int
 		app.HolderStatus
@@ -158,7 +154,7 @@ func (c *cli) describeHolders(alias string, processes []processReport) string {
 		if p.Status == nil {
 			continue
 		}
-		d, _ := databaseOf(p.Status, alias)
+		d, _ := databaseOf(p.Status, database.Alias)
 		for _, one := range d.Connections {
 			if one.Holder != nil {
 				all = append(all, held{p.PID, *one.Holder})
@@ -173,11 +169,14 @@ func (c *cli) describeHolders(alias string, processes []processReport) string {
 	t.header("PROCESS", "HELD", "IDLE", "BLOCK", "HOLDER", "AT", "LAST STATEMENT")
 	for _, h := range all {
 		idle := cell{text: short(seconds(h.IdleSeconds))}
-		if seconds(h.IdleSeconds) >= longIdle {
+		if limit := database.idleWarn; limit > 0 && seconds(h.IdleSeconds) >= limit && !h.Dedicated {
 			idle.colour = yellow
 		}
 		name := cell{text: h.Name}
-		if h.Streaming {
+		switch {
+		case h.Dedicated:
+			name.text += " (dedicated)"
+		case h.Streaming:
 			name.text += " (streaming)"
 		}
 		t.add(cell{text: strconv.Itoa(h.pid)}, cell{text: short(seconds(h.HeldSeconds))}, idle, cell{text: block(h.HolderStatus)},

@@ -80,6 +80,9 @@ func two() (app.Status, app.Status) {
 				{State: "leased", AgeSeconds: 60, Holder: &app.HolderStatus{
 					Name: "GET /\x1b[2Jslow\n", HeldSeconds: 0.5, IdleSeconds: 0.002, Open: true, Streaming: true, LastStatement: "SELECT ?", At: "views/slow.go:7",
 				}},
+				{State: "leased", AgeSeconds: 7200, Holder: &app.HolderStatus{
+					Name: "listener", HeldSeconds: 7200, IdleSeconds: 7199, Dedicated: true, LastStatement: "LISTEN sale", At: "jobs/listen.go:12",
+				}},
 				{State: "idle", AgeSeconds: 12.04},
 				{State: "between", AgeSeconds: 100},
 			},
