@@ -58,7 +58,7 @@ func TestHolders_AreWhatTheScopeOfTheContextHolds(t *testing.T) {
 			if err := exec(ctx, conn, "SELECT 1"); err != nil {
 				return err
 			}
-			if held := db.Holders(ctx); len(held) != 1 || held[0].LastStatement != "SELECT 1" {
+			if held := db.Holders(ctx); len(held) != 1 || held[0].LastStatement != "SELECT ?" {
 				t.Errorf("held %v", held)
 			}
 			err := db.Run(ctx, "child", func(inner context.Context) error {
