@@ -350,6 +350,42 @@ func TestManyComeAndGo(t *testing.T) {
 	}
 }
 
+// What processes of other sites have left behind goes, what they use stays.
+func TestWhatOtherSitesHaveLeftIsRemoved(t *testing.T) {
+	t.Parallel()
+	temp := short(t)
+	site := func(name string) admin.Folder {
+		return admin.Defaults(name, func(string) string { return "" }, temp)[0]
+	}
+	living := listen(t, site("living"), http.NotFoundHandler())
+	dead := site("dead").String()
+	if err := os.Mkdir(dead, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dead, "4711-1.sock"), Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	foreign := site("foreign").String()
+	if err := os.Mkdir(foreign, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(foreign, "file"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listen(t, site("blog"), http.NotFoundHandler())
+	if left := names(t, filepath.Dir(dead)); !slices.Equal(left, []string{"blog", "foreign", "living"}) {
+		t.Errorf("left are %v", left)
+	}
+	if left := names(t, site("living").String()); !slices.Equal(left, []string{filepath.Base(living.Addr().String())}) {
+		t.Errorf("of a site that is served %v are left", left)
+	}
+}
+
 // In a temporary folder anybody may have made the one above ours.
 func TestTheFolderAboveADefaultOneIsInsistedOnAsWell(t *testing.T) {
 	t.Parallel()

@@ -42,6 +42,7 @@ func (f Folder) listen() (net.Listener, error) {
 	if _, err := f.sockets(context.Background()); err != nil {
 		return nil, err
 	}
+	f.tidyUp()
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	name := strconv.Itoa(os.Getpid()) + "-" + hex.EncodeToString(random[:]) + suffix
@@ -55,6 +56,28 @@ func (f Folder) listen() (net.Listener, error) {
 		return nil, errors.Join(f.wrong(err), os.Remove(l.Addr().String()), l.Close())
 	}
 	return &listener{Listener: l, folder: f, path: path}, nil
+}
+
+// tidyUp removes what killed processes of other sites have left beside a default folder:
+// a site that is not served any more has nobody who comes by.
+func (f Folder) tidyUp() {
+	if !f.own {
+		return
+	}
+	above := filepath.Dir(f.path)
+	entries, err := os.ReadDir(above)
+	if err != nil {
+		return // nothing depends on it
+	}
+	for _, entry := range entries {
+		other := Folder{path: filepath.Join(above, entry.Name())}
+		if other.path == f.path || other.private() != nil {
+			continue
+		}
+		if alive, err := other.sockets(context.Background()); err == nil && len(alive) == 0 {
+			_ = os.Remove(other.path) // fails when it has something else in it; who has just made it makes it again
+		}
+	}
 }
 
 type listener struct {
