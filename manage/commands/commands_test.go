@@ -53,6 +53,9 @@ func run(t *testing.T, env commands.Env, args ...string) result {
 	t.Helper()
 	var out, errs bytes.Buffer
 	env.Args, env.Stdout, env.Stderr = args, &out, &errs
+	if env.Setenv == nil { // the process has other tests
+		env.Setenv = func(string, string) error { return nil }
+	}
 	status := commands.Run(t.Context(), env)
 	return result{status, out.String(), errs.String()}
 }

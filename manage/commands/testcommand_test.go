@@ -48,6 +48,7 @@ func TestWrong(t *testing.T) {
 	t.Run("here", func(t *testing.T) { t.Error("two and two are five") })
 	t.Run("there", func(t *testing.T) {})
 }
+func TestPath(t *testing.T) { t.Run("no/such/place", func(t *testing.T) {}) }
 `,
 		"panics/panics_test.go": `package panics
 import "testing"
@@ -98,20 +99,20 @@ func TestTestReportsEachPackageAndCounts(t *testing.T) {
 	}
 	for _, want := range []string{
 		"ok   example.com/polls/good (0s): 2 passed, 0 failed, 4 skipped\n",
-		"FAIL example.com/polls/bad (0s): 2 passed, 1 failed, 0 skipped\n",
+		"FAIL example.com/polls/bad (0s): 3 passed, 1 failed, 0 skipped\n",
 		"bad_test.go:5: two and two are five\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)
 		}
 	}
-	if strings.Contains(out, "nobody reads this") || strings.Contains(out, "empty") {
+	if strings.Contains(out, "nobody reads this") || strings.Contains(out, "empty") || strings.Contains(out, "no/such") {
 		t.Errorf("it says too much:\n%s", out)
 	}
 	want := "skipped 1: not today\n" +
 		"PostgreSQL is not installed: 1 test was skipped; run \"apt-get install postgresql\"; --require=postgres makes this a failure\n" +
 		"nginx is not installed: 2 tests were skipped; run \"apt-get install nginx\"; --require=nginx makes this a failure\n" +
-		"4 passed, 1 failed, 4 skipped\n"
+		"5 passed, 1 failed, 4 skipped\n"
 	if !strings.HasSuffix(out, want) {
 		t.Errorf("its last lines are not\n%sbut\n%s", want, out)
 	}
