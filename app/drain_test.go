@@ -81,7 +81,9 @@ func (c *caller) isClosed(t *testing.T) {
 func inBubble(t *testing.T, routes func(*app.Site), test func(t *testing.T, p *pipes, stop func(), ended <-chan error)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		site := newSite(t, anyHost(), app.Options{Routes: routes})
+		settings := anyHost()
+		settings.AdminSockets = app.NoAdmin // a socket of the kernel would stop the clock
+		site := newSite(t, settings, app.Options{Routes: routes})
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
 		p, ended := newPipes(), make(chan error, 1)
