@@ -244,6 +244,23 @@ func (p *reloading) line(want string) string {
 	}
 }
 
+// eachLine waits for two lines, whichever comes first.
+func (p *reloading) eachLine(one, other string) {
+	p.t.Helper()
+	limit := time.After(time.Minute)
+	for wanted := []string{one, other}; len(wanted) > 0; {
+		select {
+		case line, open := <-p.lines:
+			wanted = slices.DeleteFunc(wanted, func(want string) bool { return strings.Contains(line, want) })
+			if !open {
+				p.t.Fatalf("it never said %q, but\n%s", wanted, p.output())
+			}
+		case <-limit:
+			p.t.Fatalf("it did not say %q within a minute, but\n%s", wanted, p.output())
+		}
+	}
+}
+
 // open sends a request.
 func (p *reloading) open(target string, headers ...string) *http.Response {
 	p.t.Helper()
@@ -396,8 +413,7 @@ func TestRunserverFollowsItsSource(t *testing.T) {
 		t.Errorf("the page is %q", got)
 	}
 	p.write("polls/migrations/0002_votes.sql", strings.ReplaceAll(blogMigration, "poll", "vote"))
-	p.line("warning: 2 unapplied migrations of polls")
-	p.line("Reloaded after ")
+	p.eachLine("warning: 2 unapplied migrations of polls", "Reloaded after ") // of two processes
 	p.write("settings.yaml", blogSettings+"DEBG: true\n")
 	p.line("DEBG: is unknown")
 	p.line("error: the new build does not start: exit status 1")
