@@ -18,6 +18,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,6 +66,7 @@ func TestAdmin_AProcessThatServesSaysWhatGoesOnInside(t *testing.T) {
 		dbtest.Goroutines(t)
 		settings.ConnMaxAge = time.Hour
 		inside, goOn := make(chan struct{}), make(chan struct{})
+		letGo := sync.OnceFunc(func() { close(goOn) })
 		s := serve(t, private(t, withDatabase(settings)), app.Options{Routes: func(s *app.Site) {
 			s.GET("/hold", func(r *views.Request) (views.Response, error) {
 				ctx := r.Context()
@@ -79,6 +81,7 @@ func TestAdmin_AProcessThatServesSaysWhatGoesOnInside(t *testing.T) {
 				return views.Text{Body: "over\n"}, nil
 			})
 		}})
+		defer letGo()
 		s.server.Close() // this test has one of its own
 		over := make(chan struct{})
 		go func() {
@@ -121,7 +124,7 @@ func TestAdmin_AProcessThatServesSaysWhatGoesOnInside(t *testing.T) {
 			t.Errorf("the holder is %+v", h)
 		}
 
-		close(goOn)
+		letGo()
 		<-over
 		status = s.Status()
 		equal(t, "in use, idle", []int{status.Databases[0].InUse, status.Databases[0].Idle}, []int{0, 1})

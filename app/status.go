@@ -107,7 +107,7 @@ func (s *Site) Status() Status {
 	status := Status{Process: s.processStatus(), Site: SiteStatus(s.Stats()), Databases: []DatabaseStatus{}}
 	for _, alias := range s.connections.Aliases() {
 		settings, _ := s.connections.Settings(alias)
-		status.Databases = append(status.Databases, databaseStatus(alias, settings.Engine, s.connections.Snapshot(alias), status.Process.Now))
+		status.Databases = append(status.Databases, databaseStatus(alias, settings.Engine, s.connections.Snapshot(alias)))
 	}
 	return status
 }
@@ -123,7 +123,7 @@ func (s *Site) processStatus() ProcessStatus {
 	return p
 }
 
-func databaseStatus(alias, engine string, snapshot db.Snapshot, now time.Time) DatabaseStatus {
+func databaseStatus(alias, engine string, snapshot db.Snapshot) DatabaseStatus {
 	n := snapshot.Stats
 	d := DatabaseStatus{
 		Alias: alias, Engine: engine,
@@ -135,7 +135,7 @@ func databaseStatus(alias, engine string, snapshot db.Snapshot, now time.Time) D
 	}
 	for _, c := range snapshot.Connections {
 		one := ConnectionStatus{
-			State: string(c.State), Opened: c.Opened, AgeSeconds: max(0, now.Sub(c.Opened).Seconds()),
+			State: string(c.State), Opened: c.Opened, AgeSeconds: c.Age.Seconds(),
 			Expires: notZero(c.Expires), IdleSince: notZero(c.IdleSince),
 		}
 		if h := c.Holder; h != nil {

@@ -29,8 +29,9 @@ type Snapshot struct {
 type Connection struct {
 	State     State
 	Opened    time.Time
-	Expires   time.Time // when its age ends; zero is never
-	IdleSince time.Time // zero unless State is Idle
+	Age       time.Duration // since Opened: no less than its holder has held it
+	Expires   time.Time     // when its age ends; zero is never
+	IdleSince time.Time     // zero unless State is Idle
 
 	Holder *Holder // who has it; nil unless State is Leased
 }
@@ -53,6 +54,7 @@ func (p *Pool) Snapshot() Snapshot {
 		} else if copied, ok := c.copyLease(); ok {
 			one.State, one.Holder, lease = Leased, &copied.Holder, copied
 		}
+		one.Age = time.Since(c.openedAt)
 		s.Connections, leases = append(s.Connections, one), append(leases, lease)
 	}
 	p.mu.Unlock()

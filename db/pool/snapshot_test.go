@@ -40,6 +40,7 @@ func TestSnapshot_TellsAgesAndHolders(t *testing.T) {
 		expect(t, "states, the oldest first", states(s), "leased idle")
 		leased, idle := s.Connections[0], s.Connections[1]
 		expect(t, "opened", leased.Opened, began)
+		expect(t, "ages", fmt.Sprint(leased.Age, idle.Age), "33s 23s")
 		expect(t, "opened later", idle.Opened.Sub(began), 10*time.Second)
 		expect(t, "idle since", idle.IdleSince.Sub(began), 10*time.Second)
 		expect(t, "nobody holds it", idle.Holder, nil)

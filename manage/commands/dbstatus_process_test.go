@@ -160,7 +160,8 @@ func TestDbstatus_WatchOnATerminal(t *testing.T) {
 	}
 	program := buildDemo(t)
 	dir := siteFolder(t, anyHost+"DATABASES: {default: {ENGINE: sqlite, NAME: ':memory:'}}\n")
-	cmd := exec.CommandContext(t.Context(), script, "-qec", program+" dbstatus --watch", "/dev/null")
+	// Without exec a shell may stay in between, whom Ctrl-C ends as well.
+	cmd := exec.CommandContext(t.Context(), script, "-qec", "exec "+program+" dbstatus --watch", "/dev/null")
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TERM=xterm", "NO_COLOR=1", "QUINTET_ADMIN_SOCKETS="+sockets(t))
 	keyboard, err := cmd.StdinPipe()
 	if err != nil {
