@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"strconv"
+	"strings"
 )
 
 // askAgain asks over one connection until ctx ends, and returns how many answers
-// came. It is no client for anything else: it looks for what every right answer
+// came. A path that ends with a slash is completed by a number, each time another
+// one. It is no client for anything else: it looks for what every right answer
 // has, and costs the same whatever else the headers say. The clients share the
 // machine with the servers, so that one that parses everything would measure
 // itself.
@@ -23,9 +26,14 @@ func askAgain(ctx context.Context, address, path string) (n int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	request := []byte("GET " + path + " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	var request []byte
 	in := bufio.NewReader(conn)
 	for ; ctx.Err() == nil; n++ {
+		request = append(append(request[:0], "GET "...), path...)
+		if strings.HasSuffix(path, "/") {
+			request = strconv.AppendInt(request, rand.Int64N(rows), 10)
+		}
+		request = append(request, " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"...)
 		if _, err := conn.Write(request); err != nil {
 			return n, err
 		}

@@ -24,21 +24,47 @@ import (
 	"github.com/goquintet/quintet/views"
 )
 
-// rivals are the same two answers from every stack: "1" from nowhere, and "1"
-// from the database.
+// rivals are the same answers from every stack: "1" from nowhere, "1" from the
+// database, and "1" from one of many rows.
 type rivals struct {
-	site *app.Site
-	bun  *bun.DB
-	pool *pgxpool.Pool
-	echo *echo.Echo
-	like *echo.Echo // echo with the middleware that does what a site does by default
-	mux  *http.ServeMux
+	site  *app.Site
+	bun   *bun.DB
+	stock *bun.DB // in the exec mode that pgx has by itself
+	pool  *pgxpool.Pool
+	echo  *echo.Echo
+	like  *echo.Echo // echo with the middleware that does what a site does by default
+	plain *echo.Echo // echo over stock
+	mux   *http.ServeMux
 }
 
 const query = "SELECT 1 AS n"
 
+// rows is how many there are, of which each request asks for another one.
+const rows = 10_000
+
+// row is one of them. Its N is 1.
+type row struct {
+	bun.BaseModel `bun:"table:bench_rows,alias:r"`
+
+	ID int64 `bun:"id,pk"`
+	N  int   `bun:"n"`
+}
+
+// find is what a view does for a page about one thing.
+func find(ctx context.Context, idb bun.IDB, id string) (string, error) {
+	n, err := strconv.ParseInt(id, 10, 64)
+	if err != nil {
+		return "", err
+	}
+	var found row
+	if err := idb.NewSelect().Model(&found).Where("id = ?", n).Scan(ctx); err != nil {
+		return "", err
+	}
+	return strconv.Itoa(found.N), nil
+}
+
 func newRivals(ctx context.Context, srv *server.Server) (*rivals, error) {
-	r := &rivals{echo: echo.New(), like: echo.New(), mux: http.NewServeMux()}
+	r := &rivals{echo: echo.New(), like: echo.New(), plain: echo.New(), mux: http.NewServeMux()}
 	var err error
 	if r.site, err = newSite(srv); err != nil {
 		return nil, err
@@ -73,32 +99,62 @@ func newSite(srv *server.Server) (*app.Site, error) {
 				}
 				return views.Text{Body: strconv.Itoa(n)}, nil
 			})
+			site.GET("/row/{id}", func(r *views.Request) (views.Response, error) {
+				text, err := find(r.Context(), db.From(r.Context()), r.PathValue("id"))
+				if err != nil {
+					return nil, err
+				}
+				return views.Text{Body: text}, nil
+			})
 		},
 	})
 }
 
 func (r *rivals) addBun(dsn string) error {
-	cfg, err := pgx.ParseConfig(dsn)
-	if err != nil {
+	var err error
+	if r.bun, err = newBun(dsn, execMode); err != nil {
 		return err
 	}
-	cfg.DefaultQueryExecMode = execMode
+	if r.stock, err = newBun(dsn, pgx.QueryExecModeCacheStatement); err != nil {
+		return err
+	}
+	r.like.Use(middleware.Recover(), middleware.RequestID(), middleware.Secure(), middleware.BodyLimit("2M"))
+	routes(r.echo, r.bun)
+	routes(r.like, r.bun)
+	routes(r.plain, r.stock)
+	return nil
+}
+
+// newBun opens a database in the exec mode. What pgx has by itself prepares and keeps
+// each statement.
+func newBun(dsn string, mode pgx.QueryExecMode) (*bun.DB, error) {
+	cfg, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	cfg.DefaultQueryExecMode = mode
 	sqldb := sql.OpenDB(stdlib.GetConnector(*cfg))
 	sqldb.SetMaxOpenConns(connections)
 	sqldb.SetMaxIdleConns(connections)
-	r.bun = bun.NewDB(sqldb, pgdialect.New())
-	r.like.Use(middleware.Recover(), middleware.RequestID(), middleware.Secure(), middleware.BodyLimit("2M"))
-	for _, e := range []*echo.Echo{r.echo, r.like} {
-		e.GET("/empty", func(c echo.Context) error { return c.String(http.StatusOK, "1") })
-		e.GET("/query", func(c echo.Context) error {
-			var n int
-			if err := r.bun.NewRaw(query).Scan(c.Request().Context(), &n); err != nil {
-				return err
-			}
-			return c.String(http.StatusOK, strconv.Itoa(n))
-		})
-	}
-	return nil
+	return bun.NewDB(sqldb, pgdialect.New()), nil
+}
+
+func routes(e *echo.Echo, database *bun.DB) {
+	e.GET("/empty", func(c echo.Context) error { return c.String(http.StatusOK, "1") })
+	e.GET("/query", func(c echo.Context) error {
+		var n int
+		if err := database.NewRaw(query).Scan(c.Request().Context(), &n); err != nil {
+			return err
+		}
+		return c.String(http.StatusOK, strconv.Itoa(n))
+	})
+	e.GET("/row/:id", func(c echo.Context) error {
+		text, err := find(c.Request().Context(), database, c.Param("id"))
+		if err != nil {
+			return err
+		}
+		return c.String(http.StatusOK, text)
+	})
 }
 
 func (r *rivals) addPool(ctx context.Context, dsn string) error {
@@ -120,7 +176,18 @@ func (r *rivals) addPool(ctx context.Context, dsn string) error {
 		}
 		reply(w, strconv.Itoa(n))
 	})
-	return nil
+	r.mux.HandleFunc("GET /row/{id}", func(w http.ResponseWriter, req *http.Request) {
+		var found row
+		err := r.pool.QueryRow(req.Context(), "SELECT id, n FROM bench_rows WHERE id = $1", req.PathValue("id")).Scan(&found.ID, &found.N)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		reply(w, strconv.Itoa(found.N))
+	})
+	_, err = r.pool.Exec(ctx, "CREATE TABLE bench_rows AS SELECT id, 1 AS n FROM generate_series(0, "+strconv.Itoa(rows-1)+") AS id;"+
+		"ALTER TABLE bench_rows ADD PRIMARY KEY (id); ANALYZE bench_rows", pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 func reply(w http.ResponseWriter, text string) {
@@ -129,18 +196,23 @@ func reply(w http.ResponseWriter, text string) {
 }
 
 func (r *rivals) matches() []match {
-	stacks := func(bunName, poolName string) []stack {
-		return []stack{{"quintet", r.site}, {bunName, r.echo}, {bunName + " + middleware", r.like}, {poolName, r.mux}}
-	}
 	return []match{
-		{"an empty request", "/empty", stacks("echo", "net/http")},
-		{"one query", "/query", stacks("echo + bun", "net/http + pgxpool")},
+		{"an empty request", "/empty", []stack{{"quintet", r.site}, {"echo", r.echo}, {"echo + middleware", r.like}, {"net/http", r.mux}}},
+		{"one query", "/query", r.databases()},
+		{"one row by its id", "/row/", r.databases()},
+	}
+}
+
+func (r *rivals) databases() []stack {
+	return []stack{
+		{"quintet", r.site}, {"echo + bun", r.echo}, {"echo + bun + middleware", r.like},
+		{"echo + bun, pgx's exec mode", r.plain}, {"net/http + pgxpool", r.mux},
 	}
 }
 
 func (r *rivals) close() {
 	r.pool.Close()
-	if err := errors.Join(r.bun.Close(), r.site.Close()); err != nil {
+	if err := errors.Join(r.bun.Close(), r.stock.Close(), r.site.Close()); err != nil {
 		slog.Error("close", "err", err)
 	}
 }
