@@ -22,6 +22,7 @@ type lifeCycle struct {
 	inner   http.Handler // for a request whose life has begun outside
 	chain   http.Handler // inner within the middleware
 	foreign bool         // it routes by itself, or not at all
+	scopes  db.Opener
 }
 
 // ServeHTTP implements [http.Handler].
@@ -30,23 +31,23 @@ func (l *lifeCycle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.inner.ServeHTTP(w, r)
 		return
 	}
-	q := newRequest(l.site, w, r, l.foreign)
+	q := l.newRequest(w, r)
 	q.live(l.chain)
 }
 
-func newRequest(s *Site, w http.ResponseWriter, r *http.Request, foreign bool) *request {
-	q := &request{site: s, begun: time.Now()}
+func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request) *request {
+	q := &request{site: l.site, begun: time.Now()}
 	q.context.begin(r.Context(), q)
 	q.writer.ResponseWriter, q.writer.request = w, q
 
 	name := r.URL.Path // until a route is found
-	if foreign && r.Pattern != "" {
+	if l.foreign && r.Pattern != "" {
 		name = r.Pattern
 	}
-	ctx, scope := s.connections.NewScope(&q.context, name)
+	ctx, scope := l.scopes.NewScope(&q.context, l.site.connections, name)
 	q.scope = scope
 	q.http = r.WithContext(ctx)
-	if !foreign {
+	if !l.foreign {
 		q.http.Pattern = ""
 	}
 	if r.Body != nil && r.Body != http.NoBody {

@@ -24,9 +24,9 @@ type Scope struct {
 	keep       atomic.Bool // by KeepConnection
 	lease      atomic.Pointer[Lease]
 
-	opened [openedFrames]uintptr // where NewScope was called
-	run    bool                  // by Run
-	waits  *pool.Wait            // who waits for this scope, in Run
+	opened *opened    // by whom
+	run    bool       // by Run
+	waits  *pool.Wait // who waits for this scope, in Run
 
 	naming sync.Mutex // guards name; no other lock is taken inside
 	name   string
@@ -69,12 +69,34 @@ func (cs *Connections) NewScope(ctx context.Context, name string) (context.Conte
 	if ctx == context.Background() || ctx == context.TODO() {
 		ctx = withDone(ctx)
 	}
+	by := new(opened)
+	runtime.Callers(2, by[:])
+	return cs.newScope(ctx, name, by)
+}
+
+func (cs *Connections) newScope(ctx context.Context, name string, by *opened) (context.Context, *Scope) {
 	c := &scopeContext{Context: ctx}
-	runtime.Callers(2, c.scope.opened[:])
-	c.scope.connections = cs
+	c.scope.connections, c.scope.opened = cs, by
 	c.scope.watch = ctx //nolint:fatcontext // a scope keeps the one context it was made with
 	c.scope.name = name
 	return c, &c.scope
+}
+
+// Opener opens scopes from one place in the code, as a server does for each of its
+// requests. That place is looked up once and not for each scope, which is all that
+// tells it from [Connections.NewScope]. The zero value is ready; it may be used
+// concurrently.
+type Opener struct{ opened atomic.Pointer[opened] }
+
+// NewScope is [Connections.NewScope].
+func (o *Opener) NewScope(ctx context.Context, cs *Connections, name string) (context.Context, *Scope) {
+	by := o.opened.Load()
+	if by == nil {
+		by = new(opened)
+		runtime.Callers(2, by[:openerFrames])
+		o.opened.Store(by)
+	}
+	return cs.newScope(ctx, name, by)
 }
 
 // Run runs fn in a scope of its own: Django's request_started and

@@ -8,9 +8,13 @@ import (
 	"github.com/goquintet/quintet/db/pool"
 )
 
-// openedFrames is how much of its stack a scope remembers: who has opened it, and
-// who has called that, up to the server's loop.
-const openedFrames = 5
+// opened is how much of its stack a scope remembers: who has opened it, and who has
+// called that, up to the server's loop.
+type opened [5]uintptr
+
+// openerFrames is what all scopes of an [Opener] have in common: where it is used, who
+// calls that, and who that. Further down servers differ.
+const openerFrames = 3
 
 // waitOf is the scope that waits for what Run does with ctx; nil without, and when
 // ctx is one of context.WithoutCancel: then nobody waits.
