@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/goquintet/quintet/views"
@@ -31,8 +32,8 @@ func (q *request) StartStream(context.Context) (ended func(), err error) {
 	q.mu.Lock()
 	q.streamed = true
 	q.mu.Unlock()
-	if err := q.site.requests.startStream(q, q.site.settings.MaxStreams); err != nil {
-		return nil, &views.Error{Status: 503, Err: err}
+	if err := q.site.requests.startStream(q); err != nil {
+		return nil, &views.Error{Status: http.StatusServiceUnavailable, Err: err}
 	}
 	ended = func() { q.site.requests.endStream(q) }
 	if err := q.commit(); err != nil {
