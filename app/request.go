@@ -30,6 +30,8 @@ type request struct {
 	body    body
 	values  [6]string // of the headers that every response has
 
+	progress views.Progress // of its stream
+
 	// Of the goroutine that serves the request.
 	url        *url.URL // of a request whose path the router sees written differently
 	matched    *route   // nil for a foreign handler

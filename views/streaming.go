@@ -79,9 +79,11 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
 		w.WriteHeader(h.status)
 		return nil
 	}
-	if ended, err = start(r); err != nil {
+	progress, ended, err := start(r)
+	if err != nil {
 		return err
 	}
+	defer progress.state.Store(stateEnded)
 	if s.KeepConnection {
 		r.cycle.Keep(ctx)
 	} else if err := r.cycle.Release(ctx); err != nil {
@@ -92,22 +94,25 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
 	}
 	upload := receive(w, r, s.ReadsBody)
 	defer upload.end()
-	return s.run(w, r, h)
+	return s.run(w, r, h, progress)
 }
 
-// start counts the stream in; the function it returns is never nil.
-func start(r *Request) (ended func(), err error) {
-	ended, err = r.cycle.StartStream(r.Context())
+// start counts the stream in; what it returns is never nil.
+func start(r *Request) (progress *Progress, ended func(), err error) {
+	progress, ended, err = r.cycle.StartStream(r.Context())
+	if progress == nil {
+		progress = new(Progress)
+	}
 	if ended == nil || err != nil {
 		ended = func() {}
 	}
-	return ended, err
+	return progress, ended, err
 }
 
 // run asks the generator for chunks and sends them.
-func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head) (err error) {
+func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head, progress *Progress) (err error) {
 	ctx := r.Context()
-	flow := newFlow(w, h, cmp.Or(s.writeTimeout, r.cycle.StreamWriteTimeout()))
+	flow := newFlow(w, h, cmp.Or(s.writeTimeout, r.cycle.StreamWriteTimeout()), progress)
 	defer func() {
 		// What is held back goes out after a failure too. When that fails, the
 		// first failure stays the news.
