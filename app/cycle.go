@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/goquintet/quintet/views"
@@ -27,19 +28,19 @@ func (q *request) Keep(context.Context) {
 func (q *request) Held(context.Context) error { return q.scope.Held() }
 
 // StartStream implements [views.Cycle].
-func (q *request) StartStream(context.Context) (ended func(), err error) {
+func (q *request) StartStream(context.Context) (progress *views.Progress, ended func(), err error) {
 	q.mu.Lock()
 	q.streamed = true
 	q.mu.Unlock()
-	if err := q.site.requests.startStream(q, q.site.settings.MaxStreams); err != nil {
-		return nil, &views.Error{Status: 503, Err: err}
+	if err := q.site.requests.startStream(q); err != nil {
+		return nil, nil, &views.Error{Status: http.StatusServiceUnavailable, Err: err}
 	}
 	ended = func() { q.site.requests.endStream(q) }
 	if err := q.commit(); err != nil {
 		ended()
-		return nil, err
+		return nil, nil, err
 	}
-	return ended, nil
+	return &q.progress, ended, nil
 }
 
 // StreamWriteTimeout implements [views.Cycle].

@@ -30,8 +30,11 @@ type request struct {
 	body    body
 	values  [6]string // of the headers that every response has
 
+	progress views.Progress // of its stream
+
 	// Of the goroutine that serves the request.
 	url        *url.URL // of a request whose path the router sees written differently
+	matched    *route   // nil for a foreign handler
 	routed     any      // the router's own context
 	blocks     atomic.Pointer[db.RequestBlocks]
 	queries    int
@@ -39,7 +42,7 @@ type request struct {
 
 	// Guarded by site.requests: its place among the running ones.
 	before, after *request
-	streaming     bool
+	streams       int // that it is sending: one, unless a response sends others
 
 	// Middleware such as http.TimeoutHandler goes on while the handler still runs.
 	mu       sync.Mutex // guards the rest
@@ -181,6 +184,7 @@ func fromPanic(stack []byte) []byte {
 // to be answered; nothing was sent then.
 func (q *request) view(w echoWriter, r *http.Request, route *route) error {
 	q.setRoute(route.text)
+	q.matched = route
 	if route.lease != "" {
 		q.scope.SetLease(route.lease)
 	}

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -31,7 +30,7 @@ type Stats struct {
 
 	// Since the site was made:
 	TotalRequests  int64
-	RefusedStreams int64 // by MAX_STREAMS, or because the site was stopping
+	RefusedStreams int64 // by MAX_STREAMS, by [MaxStreams], or because the site was stopping
 	KeptStreams    int64 // by KeepConnection
 	HeldResponses  int64 // began with rows or a block open on a connection
 }
@@ -80,29 +79,6 @@ func (rs *requests) leave(q *request) {
 	}
 }
 
-func (rs *requests) startStream(q *request, limit int) error {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	switch {
-	case rs.draining.Load():
-		rs.refused++
-		return ErrShutdown
-	case limit > 0 && rs.streams >= limit:
-		rs.refused++
-		return errTooManyStreams
-	}
-	rs.streams++
-	q.streaming = true
-	return nil
-}
-
-func (rs *requests) endStream(q *request) {
-	rs.mu.Lock()
-	defer rs.mu.Unlock()
-	rs.streams--
-	q.streaming = false
-}
-
 // drain tells the streams to end.
 func (rs *requests) drain() {
 	rs.stop(true)
@@ -118,7 +94,7 @@ func (rs *requests) stop(streamsOnly bool) (routes []string) {
 	rs.draining.Store(true)
 	var told []*request
 	for q := rs.first; q != nil; q = q.after {
-		if q.streaming || !streamsOnly {
+		if q.streams > 0 || !streamsOnly {
 			told = append(told, q)
 		}
 	}
@@ -157,5 +133,3 @@ func (rs *requests) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
-
-var errTooManyStreams = errors.New("app: MAX_STREAMS streams are running")

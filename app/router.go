@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -71,17 +72,25 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		before := q.url
 		defer func() { q.url = before }()
 		q.url = r.URL
-		u, request := *r.URL, *r
+		u := *r.URL
 		u.RawPath = path
-		request.URL = &u
-		r = &request
+		r = withURL(r, &u)
 	}
 	rt.echo.ServeHTTP(w, r)
 }
 
+// withURL copies a request. The copy is not made on the stack of its caller, which a
+// stream keeps for as long as it lasts.
+//
+//go:noinline
+func withURL(r *http.Request, u *url.URL) *http.Request {
+	request := *r
+	request.URL = u
+	return &request
+}
+
 // handler answers with a view.
 func (rt *router) handler(r *route) echo.HandlerFunc {
-	names := r.pattern.names
 	return func(c echo.Context) error {
 		q := requestOf(c.Request().Context(), rt.site)
 		if q == nil {
@@ -89,16 +98,8 @@ func (rt *router) handler(r *route) echo.HandlerFunc {
 		}
 		path := echo.GetPath(c.Request())
 		request := q.unrouted(c)
-		if len(names) > 0 {
-			// The router's own values are gone when it had to turn back.
-			c.SetParamNames(names...)
-			values := c.ParamValues()
-			if !r.pattern.match(path, values) {
-				return echo.ErrNotFound
-			}
-			for i, name := range names {
-				request.SetPathValue(name, values[i])
-			}
+		if !r.setPathValues(c, request, path) {
+			return echo.ErrNotFound
 		}
 		request.Pattern = r.text
 		before := q.routed
@@ -108,15 +109,33 @@ func (rt *router) handler(r *route) echo.HandlerFunc {
 	}
 }
 
+// setPathValues gives the request the values of the wildcards, and reports whether the
+// pattern takes the path.
+func (r *route) setPathValues(c echo.Context, request *http.Request, path string) bool {
+	names := r.pattern.names
+	if len(names) == 0 {
+		return true
+	}
+	// The router's own values are gone when it had to turn back.
+	c.SetParamNames(names...)
+	values := c.ParamValues()
+	if !r.pattern.match(path, values) {
+		return false
+	}
+	for i, name := range names {
+		request.SetPathValue(name, values[i])
+	}
+	return true
+}
+
 // unrouted gives the request the URL back that it had before the router saw it.
 func (q *request) unrouted(c echo.Context) *http.Request {
 	if q.url == nil {
 		return c.Request()
 	}
-	r := *c.Request()
-	r.URL = q.url
-	c.SetRequest(&r)
-	return &r
+	r := withURL(c.Request(), q.url)
+	c.SetRequest(r)
+	return r
 }
 
 // failed is where every error of echo, its middleware and its handlers ends.

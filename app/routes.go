@@ -28,7 +28,7 @@ type routes struct {
 }
 
 // RouteOption says more about a route, or about all of a group: [Name], [Lease],
-// [Use], [NonAtomic], [RollbackOn5xx].
+// [Use], [MaxStreams], [NonAtomic], [RollbackOn5xx].
 type RouteOption func(*route)
 
 // Name names a route for [views.Request.Reverse] and the template function url.
@@ -38,6 +38,11 @@ func Name(name string) RouteOption { return func(r *route) { r.Name = name } }
 
 // Lease says how long a route holds a database connection, in place of CONN_LEASE.
 func Lease(l db.Lease) RouteOption { return func(r *route) { r.lease = l } }
+
+// MaxStreams says how many streams of a route may run at once, beside MAX_STREAMS for
+// all of the site; one more is answered with 503. Each route of a group has a count of
+// its own. 0 is no limit.
+func MaxStreams(n int) RouteOption { return func(r *route) { r.maxStreams = n } }
 
 // Use puts a function around the view, inside of what was used before it: on the
 // group, then on the route. It may answer in the view's place, or replace its
@@ -67,6 +72,9 @@ type route struct {
 	view     views.View // within its wraps
 	wraps    []func(views.View) views.View
 	lease    db.Lease
+
+	maxStreams int
+	streams    int // guarded by site.requests
 
 	neverAtomic bool
 	nonAtomic   []string // aliases
@@ -155,6 +163,10 @@ func (rs *routes) add(method, path string, view views.View, options []RouteOptio
 	}
 	if view == nil {
 		s.wrong(r.what(), r.Place, "has no view", "")
+		return
+	}
+	if r.maxStreams < 0 {
+		s.wrong(r.what(), r.Place, fmt.Sprintf("has MaxStreams(%d), which is negative", r.maxStreams), "use 0 for no limit")
 		return
 	}
 	r.View, r.Source = describeView(view, r.Place)

@@ -56,6 +56,62 @@ func TestStreams_AreCapped(t *testing.T) {
 	equal(t, "the next", get(s, "/second").Code, 200)
 }
 
+// MaxStreams: each route of a group counts its own, HEAD is no stream, and what is
+// refused is seen in the numbers.
+func TestStreams_AreCappedForARoute(t *testing.T) {
+	t.Parallel()
+	settings := anyHost()
+	settings.MaxStreams = 3
+	s := play(t, settings, app.Options{Routes: func(s *app.Site) {
+		g := s.Group("/events", app.MaxStreams(1))
+		g.GET("/{id}", stream(1, waits))
+		g.GET("/all", stream(1, waits))
+		s.GET("/free", stream(1, waits), app.MaxStreams(0))
+	}}).over("HTTP/1.1")
+	open := func(path string) (leave func()) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := s.server.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, path, response.StatusCode, 200)
+		return func() { _ = response.Body.Close() }
+	}
+	refused := func(path string) {
+		t.Helper()
+		w := get(s, path)
+		if retry, err := strconv.Atoi(w.Header().Get("Retry-After")); w.Code != 503 || err != nil || retry < 1 {
+			t.Errorf("%s is answered with %d, Retry-After %q", path, w.Code, w.Header().Get("Retry-After"))
+		}
+	}
+	leave := open("/events/1")
+	refused("/events/2")
+	equal(t, "HEAD", ask(s, http.MethodHead, "/events/2", nil).Code, 200)
+	all := open("/events/all")
+	refused("/events/all")
+	free := open("/free")
+	refused("/free") // by MAX_STREAMS
+	equal(t, "refused", s.Stats().RefusedStreams, 3)
+	leave()
+	s.finished.Wait(5)
+	open("/events/2")()
+	all()
+	free()
+	s.finished.Wait(8)
+	equal(t, "streams", s.Stats().Streams, 0)
+}
+
+func TestMaxStreams_IsNotNegative(t *testing.T) {
+	t.Parallel()
+	_, err := app.New(anyHost(), app.Options{Routes: func(s *app.Site) { s.GET("/", text("in"), app.MaxStreams(-1)) }})
+	if mistake, ok := errors.AsType[*app.WiringError](err); !ok || mistake.What != `route "GET /"` || mistake.Hint != "use 0 for no limit" {
+		t.Errorf("New returned %v", err)
+	}
+}
+
 // STREAM_WRITE_TIMEOUT: a client that takes too long for one chunk has gone.
 func TestStreams_WriteTimeout(t *testing.T) {
 	t.Parallel()

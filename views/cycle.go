@@ -34,8 +34,9 @@ type Cycle interface {
 
 	// StartStream counts a stream in, before anything is released. It returns an
 	// error, an [Error] with status 503, when no more streams may start. The
-	// stream calls ended exactly once, after its generator and its Close.
-	StartStream(ctx context.Context) (ended func(), err error)
+	// stream keeps progress up to date, which may be nil when nobody watches, and
+	// calls ended exactly once, after its generator and its Close.
+	StartStream(ctx context.Context) (progress *Progress, ended func(), err error)
 
 	// StreamWriteTimeout returns how long a client may take for one write of a
 	// stream; zero is 30 seconds.
@@ -54,12 +55,14 @@ type alone struct{}
 
 var errAlone = errors.New("views: this request is served by no site")
 
-func (alone) Release(context.Context) error               { return nil }
-func (alone) Keep(context.Context)                        {}
-func (alone) Held(context.Context) error                  { return nil }
-func (alone) StartStream(context.Context) (func(), error) { return func() {}, nil }
-func (alone) StreamWriteTimeout() time.Duration           { return 0 }
-func (alone) Templates() *Templates                       { return nil }
+func (alone) Release(context.Context) error     { return nil }
+func (alone) Keep(context.Context)              {}
+func (alone) Held(context.Context) error        { return nil }
+func (alone) StreamWriteTimeout() time.Duration { return 0 }
+func (alone) Templates() *Templates             { return nil }
+func (alone) StartStream(context.Context) (*Progress, func(), error) {
+	return nil, func() {}, nil
+}
 func (alone) Reverse(name string, _ ...any) (string, error) {
 	return "", fmt.Errorf("%w: there is no route %q to reverse; give NewRequest a Cycle", errAlone, name)
 }

@@ -20,15 +20,17 @@ const (
 // stream, a source that falls silent has nothing held back for longer than
 // holdTime, and a silent stream holds no buffer.
 type flow struct {
-	head    *head
-	timeout time.Duration
-	ticks   sync.WaitGroup // a timer that is set or fires
+	head     *head
+	timeout  time.Duration
+	progress *Progress
+	ticks    sync.WaitGroup // a timer that is set or fires
 
 	mu       sync.Mutex // guards the rest, and every use of the writer
 	w        http.ResponseWriter
 	control  *http.ResponseController
 	started  bool        // the headers are out
 	held     []byte      // not written yet
+	chunks   int64       // taken and not counted yet
 	timer    *time.Timer // flushes, nil before its first use
 	waiting  bool        // for the timer
 	flushed  time.Time
@@ -38,11 +40,12 @@ type flow struct {
 	closed   bool
 }
 
-func newFlow(w http.ResponseWriter, h *head, timeout time.Duration) *flow {
+func newFlow(w http.ResponseWriter, h *head, timeout time.Duration, progress *Progress) *flow {
 	if timeout == 0 {
 		timeout = writeTimeout
 	}
-	f := &flow{head: h, timeout: timeout, w: w, control: http.NewResponseController(w)}
+	f := &flow{head: h, timeout: timeout, progress: progress, w: w, control: http.NewResponseController(w)}
+	progress.state.Store(stateGenerating)
 	f.deadline(time.Time{}) // the server's WriteTimeout does not cut streams
 	return f
 }
@@ -53,6 +56,7 @@ func (f *flow) send(chunk []byte) error {
 		return nil
 	}
 	f.mu.Lock()
+	f.chunks++
 	if f.waiting && len(chunk) <= cap(f.held)-len(f.held) { // a fast source: most chunks come here
 		f.held = append(f.held, chunk...)
 		f.mu.Unlock()
@@ -194,9 +198,15 @@ func (f *flow) write(p []byte, now time.Time) {
 	}
 	f.arm(now)
 	f.start()
-	if _, err := f.w.Write(p); err != nil {
+	f.progress.state.Store(stateWriting)
+	n, err := f.w.Write(p)
+	f.progress.state.Store(stateGenerating)
+	if err != nil {
 		f.fail(err)
+		return
 	}
+	f.progress.wrote(n, f.chunks)
+	f.chunks = 0
 }
 
 // fail keeps the first failure of the writer, and has the next chunk find it.

@@ -93,8 +93,14 @@ func (c *clocked) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-func (c *clocked) run(response views.StreamingResponse) error {
-	err := response.Respond(c, views.NewRequest(httptest.NewRequest(http.MethodGet, "/", nil), nil))
+func (c *clocked) run(response views.StreamingResponse) error { return c.runAs(nil, response) }
+
+func (c *clocked) runAs(l *life, response views.StreamingResponse) error {
+	var cycle views.Cycle
+	if l != nil {
+		cycle = l
+	}
+	err := response.Respond(c, views.NewRequest(httptest.NewRequest(http.MethodGet, "/", nil), cycle))
 	c.over = true
 	return err
 }

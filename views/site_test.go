@@ -24,6 +24,7 @@ type life struct {
 	startErr   error
 	heldErr    func() error
 	templates  *views.Templates
+	progress   views.Progress
 
 	mu     sync.Mutex
 	events []string
@@ -68,12 +69,12 @@ func (l *life) Held(context.Context) error {
 
 func (l *life) StreamWriteTimeout() time.Duration { return 0 }
 
-func (l *life) StartStream(context.Context) (func(), error) {
+func (l *life) StartStream(context.Context) (*views.Progress, func(), error) {
 	if l.startErr != nil {
-		return nil, l.startErr
+		return nil, nil, l.startErr
 	}
 	l.note("start")
-	return func() { l.note("ended") }, nil
+	return &l.progress, func() { l.note("ended") }, nil
 }
 
 func (l *life) Reverse(name string, args ...any) (string, error) {

@@ -61,7 +61,11 @@ type StreamingResponse struct {
 // client was sent the whole of it, an [ErrClientGone] when it left, and otherwise
 // what went wrong. Everything that was yielded before a failure has been sent. A
 // panic of the generator passes through, after the clean-up.
-func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
+func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error { return s.respond(w, r) }
+
+// respond does it without copies of s: what stands on the stack of a stream stands
+// there for as long as the stream lasts.
+func (s *StreamingResponse) respond(w http.ResponseWriter, r *Request) error {
 	ended := func() {}
 	defer func() { ended() }()
 	defer s.closed()
@@ -79,9 +83,11 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
 		w.WriteHeader(h.status)
 		return nil
 	}
-	if ended, err = start(r); err != nil {
+	progress, ended, err := start(r)
+	if err != nil {
 		return err
 	}
+	defer progress.state.Store(stateEnded)
 	if s.KeepConnection {
 		r.cycle.Keep(ctx)
 	} else if err := r.cycle.Release(ctx); err != nil {
@@ -92,22 +98,25 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error {
 	}
 	upload := receive(w, r, s.ReadsBody)
 	defer upload.end()
-	return s.run(w, r, h)
+	return s.run(w, r, h, progress)
 }
 
-// start counts the stream in; the function it returns is never nil.
-func start(r *Request) (ended func(), err error) {
-	ended, err = r.cycle.StartStream(r.Context())
+// start counts the stream in; what it returns is never nil.
+func start(r *Request) (progress *Progress, ended func(), err error) {
+	progress, ended, err = r.cycle.StartStream(r.Context())
+	if progress == nil {
+		progress = new(Progress)
+	}
 	if ended == nil || err != nil {
 		ended = func() {}
 	}
-	return ended, err
+	return progress, ended, err
 }
 
 // run asks the generator for chunks and sends them.
-func (s StreamingResponse) run(w http.ResponseWriter, r *Request, h *head) (err error) {
+func (s *StreamingResponse) run(w http.ResponseWriter, r *Request, h *head, progress *Progress) (err error) {
 	ctx := r.Context()
-	flow := newFlow(w, h, cmp.Or(s.writeTimeout, r.cycle.StreamWriteTimeout()))
+	flow := newFlow(w, h, cmp.Or(s.writeTimeout, r.cycle.StreamWriteTimeout()), progress)
 	defer func() {
 		// What is held back goes out after a failure too. When that fails, the
 		// first failure stays the news.
@@ -181,14 +190,14 @@ func stopped(ctx context.Context, err error) error {
 	return fmt.Errorf("views: stream stopped: %w", err)
 }
 
-func (s StreamingResponse) closed() {
+func (s *StreamingResponse) closed() {
 	if s.Close != nil {
 		s.Close()
 	}
 }
 
 // head judges the response before anything is touched.
-func (s StreamingResponse) head() (*head, error) {
+func (s *StreamingResponse) head() (*head, error) {
 	h := &head{"StreamingResponse", status(s.Status, http.StatusOK), s.Header, s.Cookies, s.ContentType}
 	if err := h.check(); err != nil {
 		return nil, err

@@ -18,6 +18,13 @@ import (
 )
 
 func main() {
+	if command := named(os.Args[1:]); command != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		err := command(ctx, os.Stdout, os.Args[2:])
+		stop()
+		exit(err)
+		return
+	}
 	rounds := flag.Int("rounds", 10, "how many rounds")
 	round := flag.Duration("round", time.Second, "how long each stack is asked in a round")
 	clients := flag.Int("clients", 8, "how many clients ask at once")
@@ -25,10 +32,30 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Stdout, *rounds, *round, *clients)
 	stop()
-	if err != nil {
+	exit(err)
+}
+
+func exit(err error) {
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// named returns the comparison that the first argument names, or nil.
+func named(args []string) func(ctx context.Context, out io.Writer, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	switch args[0] {
+	case "streams":
+		return streams
+	case "serve-streams": // the process that streams starts
+		return func(ctx context.Context, out io.Writer, args []string) error {
+			return serveStreams(ctx, os.Stdin, out, args)
+		}
+	}
+	return nil
 }
 
 // match is one comparison: ours first.
@@ -138,7 +165,7 @@ func report(out io.Writer, m match, figures [][]figure) {
 }
 
 // ratio is the median of the rounds' ratios, with their spread.
-func ratio(ours, theirs []figure, of func(figure) float64) string {
+func ratio[F any](ours, theirs []F, of func(F) float64) string {
 	ratios := make([]float64, len(ours))
 	for n := range ratios {
 		ratios[n] = of(ours[n]) / of(theirs[n])
@@ -146,7 +173,7 @@ func ratio(ours, theirs []figure, of func(figure) float64) string {
 	return fmt.Sprintf("%.2f (%.2f-%.2f)", median(ratios), slices.Min(ratios), slices.Max(ratios))
 }
 
-func each(figures []figure, of func(figure) float64) []float64 {
+func each[F any](figures []F, of func(F) float64) []float64 {
 	values := make([]float64, len(figures))
 	for i, f := range figures {
 		values[i] = of(f)
