@@ -39,6 +39,7 @@ const (
 	harmless        // unless a word below says otherwise
 	creating        // as harmless, just after a word that TEMP may follow
 	setting         // SET was read: what it sets may be local
+	local           // SET LOCAL was, unless that is the first half of a name
 	declaring       // a cursor, which outlives its transaction WITH HOLD
 	dirty
 )
@@ -53,9 +54,13 @@ func (s state) after(word string, punct byte) state {
 	case setting:
 		switch word {
 		case "local", "transaction", "constraints":
-			return harmless
+			return local
 		}
 		return dirty
+	case local:
+		if punct == '.' {
+			return dirty
+		}
 	case creating:
 		if word == "temp" || word == "temporary" {
 			return dirty

@@ -16,7 +16,8 @@ import (
 const session = `SELECT concat_ws(E'\n',
 	(SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings
 		WHERE source = 'session' AND name NOT LIKE 'transaction\_%'), -- these are the transaction's
-	nullif(current_setting('app.tenant', true), ''),
+	nullif(current_setting('app.tenant', true), ''), nullif(current_setting('local.tenant', true), ''),
+	nullif(current_setting('transaction.tenant', true), ''), nullif(current_setting('constraints.tenant', true), ''),
 	current_user, session_user,
 	(SELECT string_agg(c, ' ' ORDER BY c) FROM pg_listening_channels() c),
 	(SELECT string_agg(name, ' ' ORDER BY name) FROM pg_cursors WHERE is_holdable),
@@ -33,6 +34,9 @@ func leaving() []string {
 		"SET TIME ZONE 'Asia/Tokyo'",
 		"SET NAMES 'UTF8'; SET DateStyle = 'German'",
 		"SET app.tenant = '42'",
+		"SET local.tenant = '42'",
+		"SET transaction . tenant TO '42'",
+		`SET "constraints".tenant = '42'`,
 		"SELECT set_config('work_mem', '5MB', false)",
 		`SELECT "set_config"('work_mem', '5MB', false)`,
 		"SELECT 1; SET work_mem = '5MB'",
