@@ -24,6 +24,7 @@ type state int
 
 const (
 	start      state = iota
+	explained        // EXPLAIN was read, which runs most pragmas all the same
 	harmless         // nothing that follows matters
 	creating         // TEMP would matter
 	pragmaName       // PRAGMA was read
@@ -43,9 +44,15 @@ func (s state) after(word string, punct byte) state {
 	}
 	var low [24]byte
 	switch s {
-	case start:
+	case start, explained:
 		switch string(lower(&low, word)) {
-		case "select", "insert", "update", "delete", "replace", "with", "values", "explain",
+		case "explain":
+			return explained
+		case "query", "plan":
+			if s == explained {
+				return explained
+			}
+		case "select", "insert", "update", "delete", "replace", "with", "values",
 			"begin", "commit", "end", "rollback", "savepoint", "release",
 			"drop", "alter", "analyze", "reindex", "vacuum":
 			return harmless

@@ -18,7 +18,7 @@ func TestDirties_KnowsWhatLeavesSomethingBehind(t *testing.T) {
 		"CREATE TEMP TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END", "CREATE TABLE temp.t (n)", "CREATE TABLE IF NOT EXISTS [temp].t (n)",
 		"CREATE VIRTUAL TABLE `temp`.t USING fts5(x)", "CREATE TABLE 'temp'.t (n)", "something new", "'", "SELECT 'a", `SELECT "a`, "SELECT 1\x00",
 		"SELECT ''''; PRAGMA foreign_keys = 0", `SELECT "'"; PRAGMA foreign_keys = 0; SELECT "'"`, "SELECT [']; PRAGMA foreign_keys = 0; SELECT [']",
-		"SELECT '/*'; PRAGMA foreign_keys = 0 --*/",
+		"SELECT '/*'; PRAGMA foreign_keys = 0 --*/", "EXPLAIN PRAGMA cache_size = 7", "explain query plan PRAGMA cache_size = 7",
 	} {
 		if !d.Dirties(query) {
 			t.Errorf("%q: thought to be clean", query)
