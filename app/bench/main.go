@@ -48,6 +48,8 @@ func named(args []string) func(ctx context.Context, out io.Writer, args []string
 		return nil
 	}
 	switch args[0] {
+	case "pool":
+		return pools
 	case "streams":
 		return streams
 	case "serve-streams": // the process that streams starts

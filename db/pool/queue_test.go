@@ -44,6 +44,43 @@ func TestQueue_IsFirstComeFirstServed(t *testing.T) {
 	}
 }
 
+// 200 callers who come again and again, on 4 connections, each for 2ms: nobody waits
+// longer than the others. With a lot drawn, as database/sql does, one in a hundred waits
+// four times as long.
+func TestQueue_NobodyWaitsLongerThanTheOthers(t *testing.T) {
+	n := &network{}
+	bubble(t, n, func(c *pool.Config) { c.Max, c.AcquireTimeout = 4, time.Minute }, func(t *testing.T, p *pool.Pool) {
+		fill(t, p, 4)
+		var mu sync.Mutex
+		var waits []time.Duration
+		var all sync.WaitGroup
+		for range 200 {
+			all.Go(func() {
+				for round := range 20 {
+					began := time.Now()
+					l := acquire(t, p)
+					if waited := time.Since(began); round > 0 { // the first ones find it empty
+						mu.Lock()
+						waits = append(waits, waited)
+						mu.Unlock()
+					}
+					if err := run(l, "sleep 2ms"); err != nil {
+						t.Error(err)
+					}
+					giveBack(l)
+				}
+			})
+		}
+		all.Wait()
+		slices.Sort(waits)
+		p50, p99 := waits[len(waits)/2], waits[len(waits)*99/100]
+		if p99 > p50*13/10 {
+			t.Errorf("p50 %s, p99 %s", p50, p99)
+		}
+		expect(t, "p50", p50, (200/4-1)*2*time.Millisecond)
+	})
+}
+
 func TestQueue_TheTimeoutIsExactAndTakesNothingWithIt(t *testing.T) {
 	n := &network{}
 	bubble(t, n, func(c *pool.Config) { c.Max = 1 }, func(t *testing.T, p *pool.Pool) {
