@@ -45,6 +45,9 @@ func configure(alias string, s db.Settings) (*pgx.ConnConfig, *net.Dialer, error
 			bad(f.key, "remove it", "has a NUL byte")
 		}
 	}
+	if s.Host != "" && slices.Contains(strings.Split(s.Host, ","), "") {
+		bad("HOST", "name one there, or remove the comma", "%q has a comma with no host beside it", s.Host) // pgx would take it for this machine
+	}
 	for _, key := range slices.Sorted(maps.Keys(s.Options)) {
 		if problem, hint := wrongOption(key, s.Options[key]); problem != "" {
 			bad("OPTIONS."+key, hint, "%s", problem)

@@ -58,6 +58,17 @@ func TestSettings_DatabaseNameTooLong(t *testing.T) {
 	open(t, db.Settings{Name: strings.Repeat("x", 63)})
 }
 
+// pgx would take what is not there for the server on this machine.
+func TestSettings_AListOfHostsHasNoHoles(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{",", "a,", ",a", "a,,b"} {
+		if e := refused(t, db.Settings{Name: "x", Host: host}, "HOST"); !strings.Contains(e.Problem, host) {
+			t.Errorf("%q: %v", host, e)
+		}
+	}
+	open(t, db.Settings{Name: "x", Host: "a,b"})
+}
+
 // Django: backends/postgresql/tests.py, test_service_name: a service is enough, and it
 // brings its own database.
 func TestSettings_ServiceName(t *testing.T) {

@@ -32,7 +32,7 @@ func seeds() []string {
 // pragmas are what a session may have changed, those of SQLite's that can be read.
 func pragmas() []string {
 	return []string{
-		"foreign_keys", "cache_size", "temp.cache_size", "synchronous", "recursive_triggers", "query_only", "busy_timeout", "temp_store", "writable_schema",
+		"foreign_keys", "cache_size", "synchronous", "recursive_triggers", "query_only", "busy_timeout", "temp_store", "writable_schema",
 		"reverse_unordered_selects", "ignore_check_constraints", "legacy_alter_table", "trusted_schema", "cell_size_check", "checkpoint_fullfsync", "fullfsync",
 		"locking_mode", "mmap_size", "journal_size_limit", "threads", "secure_delete", "automatic_index", "analysis_limit", "wal_autocheckpoint",
 		"cache_spill", "read_uncommitted", "full_column_names", "short_column_names", "empty_result_callbacks", "count_changes", "defer_foreign_keys",
