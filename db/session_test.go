@@ -28,7 +28,7 @@ var state = map[string]struct{ leave, look, want string }{
 	"a transaction as text": {"BEGIN; CREATE TABLE remains (id integer)", "SELECT count(*)::text FROM pg_class WHERE relname = 'remains'", "0"},
 }
 
-func TestSession_NothingThatAScopeLeavesReachesTheNext(t *testing.T) {
+func TestF25_NothingThatAScopeLeavesReachesTheNext(t *testing.T) {
 	t.Parallel()
 	for name, row := range state {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestSession_WhicheverWayItWasLeft(t *testing.T) {
 }
 
 // The lock must be free when its holder gives back, not when the next one comes.
-func TestSession_AnAdvisoryLockIsFreeWhileTheConnectionIdles(t *testing.T) {
+func TestF25_AnAdvisoryLockIsFreeWhileTheConnectionIdles(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)
 	conns := dbtest.Open(t, onlyOne(settings))
@@ -186,7 +186,7 @@ func TestSession_OnConnectThatFailsOrLeavesRowsOpenFailsTheAcquire(t *testing.T)
 	})
 }
 
-func TestSession_ATransactionAsTextIsRolledBackAndLogged(t *testing.T) {
+func TestF27_ATransactionAsTextIsRolledBackAndLogged(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		var log logs
