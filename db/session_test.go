@@ -207,3 +207,27 @@ func TestF27_ATransactionAsTextIsRolledBackAndLogged(t *testing.T) {
 		}
 	})
 }
+
+// What OPTIONS say are startup parameters, which a reset comes back to; what OnConnect
+// sets is set again.
+func TestF28_WhatIsConfiguredSurvivesTheReset(t *testing.T) {
+	t.Parallel()
+	settings := onlyOne(dbtest.Database(t, dbtest.Postgres))
+	settings.Options["search_path"] = "shop, public"
+	conns := dbtest.Open(t, settings, db.Options{OnConnect: func(ctx context.Context, _ string, session bun.IConn) error {
+		return exec(ctx, session, "SET ROLE pg_monitor")
+	}})
+	for range 2 {
+		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+			for look, want := range map[string]string{"SHOW search_path": "shop, public", "SELECT current_user::text": "pg_monitor"} {
+				got, err := one[string](ctx, conn, look)
+				if err != nil {
+					return err
+				}
+				expect(t, look, got, want)
+			}
+			return exec(ctx, conn, "SET search_path = pg_catalog", "RESET ALL", "RESET ROLE")
+		})
+	}
+	expect(t, "connections opened", stats(conns).Opened, 1)
+}

@@ -51,7 +51,7 @@ func TestSQLDB_StandsInTheSameQueue(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		settings = onlyOne(settings)
-		settings.AcquireTimeout = 50 * time.Millisecond
+		settings.AcquireTimeout = time.Second
 		conns := dbtest.Open(t, settings)
 		sqldb := sqlDB(t, conns)
 		giveBack := hold(t, conns, 1)
