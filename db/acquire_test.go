@@ -50,7 +50,7 @@ func hold(t *testing.T, conns *db.Connections, n int) (giveBack func()) {
 func TestAcquire_ExhaustedAfterTheTimeoutNamesTheOldestHolders(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		const timeout = 200 * time.Millisecond
+		const timeout = time.Second // which is enough for each of the seven
 		settings.MaxConnections, settings.AcquireTimeout = 7, timeout
 		conns := dbtest.Open(t, settings)
 		defer hold(t, conns, 7)()
@@ -69,7 +69,7 @@ func TestAcquire_ExhaustedAfterTheTimeoutNamesTheOldestHolders(t *testing.T) {
 	})
 }
 
-func TestAcquire_TheCallersContextWinsAndTheHoldersAreNamedAllTheSame(t *testing.T) {
+func TestF51_TheCallersContextWinsAndTheHoldersAreNamedAllTheSame(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		conns := dbtest.Open(t, onlyOne(settings))
@@ -112,8 +112,8 @@ func TestAcquire_MaxWaitingRefusesAtOnceWhoIsTooMany(t *testing.T) {
 	})
 }
 
-// F45 of the fault list: 30 callers, 5 connections, 10 may wait.
-func TestAcquire_MaxWaitingCountsFromAnEmptyPool(t *testing.T) {
+// 30 callers, 5 connections, 10 may wait.
+func TestF45_MaxWaitingCountsFromAnEmptyPool(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)
 	settings.MaxConnections, settings.MaxWaiting = 5, 10
@@ -240,7 +240,7 @@ func TestAcquire_WhatWillNotPassFailsAtOnce(t *testing.T) {
 }
 
 // A full server (SQLSTATE 53300) is not the end while one of our own comes back.
-func TestAcquire_WhileTheServerIsFullAConnectionThatComesBackServes(t *testing.T) {
+func TestF41_WhileTheServerIsFullAConnectionThatComesBackServes(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)
 	role := "limited_" + settings.Name

@@ -325,7 +325,7 @@ func TestHolders_SayWhoHoldsWhatSinceWhen(t *testing.T) {
 func TestStats_CountWhatHappened(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
-		settings.MaxConnections, settings.AcquireTimeout = 2, 50*time.Millisecond
+		settings.MaxConnections, settings.AcquireTimeout = 2, time.Second // which opens two also on a busy machine
 		conns := dbtest.Open(t, kept(settings))
 		expect(t, "before anything", stats(conns), db.Stats{Max: 2})
 		use := func(ctx context.Context, conn *db.Conn) error { return exec(ctx, conn, "SELECT 1") }

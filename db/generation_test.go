@@ -89,7 +89,7 @@ func serverPort(ctx context.Context) (int, error) {
 	return one[int](ctx, db.From(ctx), "SELECT inet_server_port()")
 }
 
-func TestDemotion_OneFailedWriteAndTheNextLandsOnTheNewPrimary(t *testing.T) {
+func TestF38_OneFailedWriteAndTheNextLandsOnTheNewPrimary(t *testing.T) {
 	t.Parallel()
 	first, second := ownServer(t, nil), ownServer(t, nil)
 	alsoAt(t, second, net.JoinHostPort("127.0.0.2", strconv.Itoa(first.Port)))

@@ -16,7 +16,12 @@ import (
 	"github.com/goquintet/quintet/db/dbtest"
 )
 
-func TestMain(m *testing.M) { dbtest.Main(m) }
+func TestMain(m *testing.M) {
+	if err := names.takeOver(); err != nil {
+		panic(err)
+	}
+	dbtest.Main(m)
+}
 
 // kept are settings of connections that scopes hand on to each other.
 func kept(s db.Settings) db.Settings {

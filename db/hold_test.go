@@ -9,7 +9,7 @@ import (
 	"github.com/goquintet/quintet/db/dbtest"
 )
 
-func TestHoldLimit_CutsOffAHolderAndItsBlock(t *testing.T) {
+func TestF68_HoldLimitCutsOffAHolderAndItsBlock(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		dbtest.Goroutines(t)
@@ -54,7 +54,7 @@ func TestHoldLimit_CutsOffAHolderAndItsBlock(t *testing.T) {
 	})
 }
 
-func TestHoldIdleWarn_IsIdleAware(t *testing.T) {
+func TestF69_AStatementThatTakesLongIsNoIdleHold(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		settings = onlyOne(settings)

@@ -46,7 +46,7 @@ func expectDeadlock(t *testing.T, err error) {
 	}
 }
 
-func TestRule11SelfDeadlock_AScopeInsideOfTheOneThatHoldsFailsAtOnceWithBothPlaces(t *testing.T) {
+func TestF48_AScopeInsideOfTheOneThatHoldsFailsAtOnceWithBothPlaces(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		for _, ctx := range map[string]context.Context{"a context that ends": t.Context(), "one that does not": context.Background()} {

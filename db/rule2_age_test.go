@@ -9,7 +9,7 @@ import (
 	"github.com/goquintet/quintet/db/dbtest"
 )
 
-func TestRule2ConnMaxAge_ZeroOpensABackendForEachScopeAndLeavesNone(t *testing.T) {
+func TestF63_AgeZeroOpensABackendForEachScopeAndLeavesNone(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)
 	conns := dbtest.Open(t, settings)
@@ -49,7 +49,7 @@ func TestRule2ConnMaxAge_NServesUntilThenAndIsReplacedAfter(t *testing.T) {
 	expect(t, "found dead", stats(conns).Dead, 0)
 }
 
-func TestRule2ConnMaxAge_NeverEndsAConnectionInMidLease(t *testing.T) {
+func TestF66_AnAgeNeverEndsAConnectionInMidLease(t *testing.T) {
 	t.Parallel()
 	const age = 50 * time.Millisecond
 	settings := dbtest.Database(t, dbtest.Postgres)
@@ -68,12 +68,12 @@ func TestRule2ConnMaxAge_NeverEndsAConnectionInMidLease(t *testing.T) {
 	expect(t, "backends after the scope", len(dbtest.Backends(t, settings)), 0)
 }
 
-func TestRule2ConnMaxAge_NullKeepsOneBackendForAThousandScopes(t *testing.T) {
+func TestF64_AgeNullKeepsOneBackendForTenThousandScopes(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)
 	conns := dbtest.Open(t, kept(settings))
 	first := backend(t, conns)
-	for range 1000 {
+	for range 10_000 {
 		expect(t, "backend", backend(t, conns), first)
 	}
 	expect(t, "opened", stats(conns).Opened, 1)

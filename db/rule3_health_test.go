@@ -32,39 +32,6 @@ func fill(t *testing.T, conns *db.Connections, n int) {
 	expect(t, "idle", stats(conns).Idle, n)
 }
 
-func TestRule3HealthChecks_TerminatedIdleConnectionsFailNobody(t *testing.T) {
-	t.Parallel()
-	for name, checks := range map[string]bool{"with health checks": true, "with the peek alone": false} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			settings := dbtest.Database(t, dbtest.Postgres)
-			settings.ConnMaxAge, settings.ConnHealthChecks, settings.MaxConnections = 600*time.Second, checks, 5
-			conns := dbtest.Open(t, settings)
-			fill(t, conns, 5)
-			expect(t, "killed", dbtest.Kill(t, settings), 5)
-			var all sync.WaitGroup
-			for range 50 {
-				all.Go(func() {
-					if err := try(t.Context(), conns, func(ctx context.Context, conn *db.Conn) error {
-						return exec(ctx, conn, "SELECT pg_sleep(0.001)")
-					}); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			all.Wait()
-			s := stats(conns)
-			expect(t, "found dead", s.Dead, 5)
-			if s.Opened > 10 {
-				t.Errorf("%d connections opened, want at most 10", s.Opened)
-			}
-			if !checks {
-				expect(t, "pings", s.Pings, 0)
-			}
-		})
-	}
-}
-
 func TestRule3HealthChecks_AFrozenConnectionCostsTheDeadlineOfThePing(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)

@@ -81,7 +81,7 @@ func TestRule4Errors_AConnectionLostInATransactionIsGivenUpByIt(t *testing.T) {
 	})
 }
 
-func TestRule4Errors_AResetSocketIsALostConnection(t *testing.T) {
+func TestF34_AResetSocketIsALostConnection(t *testing.T) {
 	t.Parallel()
 	proxy, settings := dbtest.NewProxy(t, dbtest.Database(t, dbtest.Postgres))
 	conns := dbtest.Open(t, onlyOne(settings))

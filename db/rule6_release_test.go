@@ -111,7 +111,7 @@ func TestRule6Release_ALeakEndsInTimeAndTheConnectionServesTheNext(t *testing.T)
 	}
 }
 
-func TestRule6Release_AGoroutineThatGoesOnReadingGetsErrReleased(t *testing.T) {
+func TestF20_AGoroutineThatGoesOnReadingGetsErrReleased(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		dbtest.Goroutines(t)

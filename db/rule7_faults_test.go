@@ -25,8 +25,7 @@ func faulty(t *testing.T) (*dbtest.Proxy, db.Settings, *db.Connections) {
 	return proxy, direct, conns
 }
 
-// F11 of the fault list.
-func TestRule7Faults_ABackendKilledBetweenTwoStatementsStoresNothing(t *testing.T) {
+func TestF11_ABackendKilledBetweenTwoStatementsStoresNothing(t *testing.T) {
 	t.Parallel()
 	_, direct, conns := faulty(t)
 	for name, swallow := range map[string]bool{"returned": false, "swallowed": true} {
@@ -75,9 +74,8 @@ func TestRule7Faults_ABackendKilledBeforeTheCommitStoresNothing(t *testing.T) {
 	expect(t, "stored", stored(t, conns), "")
 }
 
-// F12 of the fault list: killed while COMMIT is under way. Whether it has happened
-// nobody knows: here it has not.
-func TestRule7Faults_ABackendKilledDuringTheCommitLeavesItsOutcomeUnknown(t *testing.T) {
+// Whether a COMMIT has happened that was under way nobody knows: here it has not.
+func TestF12_ABackendKilledDuringTheCommitLeavesItsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	_, direct, conns := faulty(t)
 	release := lockCommits(t, direct)

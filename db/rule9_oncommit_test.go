@@ -79,7 +79,7 @@ func TestRule9_WhatIsRolledBackTakesItsCallbacksAlong(t *testing.T) {
 	})
 }
 
-func TestRule9_ACallbackThatFailsCostsNoOtherAndNoCommit(t *testing.T) {
+func TestF23_ACallbackThatFailsCostsNoOtherAndNoCommit(t *testing.T) {
 	t.Parallel()
 	blocks(t, func(t *testing.T, conns *db.Connections) {
 		var turns []string

@@ -28,7 +28,7 @@ var state = map[string]struct{ leave, look, want string }{
 	"a transaction as text": {"BEGIN; CREATE TABLE remains (id integer)", "SELECT count(*)::text FROM pg_class WHERE relname = 'remains'", "0"},
 }
 
-func TestSession_NothingThatAScopeLeavesReachesTheNext(t *testing.T) {
+func TestF25_NothingThatAScopeLeavesReachesTheNext(t *testing.T) {
 	t.Parallel()
 	for name, row := range state {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +99,7 @@ func TestSession_WhicheverWayItWasLeft(t *testing.T) {
 }
 
 // The lock must be free when its holder gives back, not when the next one comes.
-func TestSession_AnAdvisoryLockIsFreeWhileTheConnectionIdles(t *testing.T) {
+func TestF25_AnAdvisoryLockIsFreeWhileTheConnectionIdles(t *testing.T) {
 	t.Parallel()
 	settings := dbtest.Database(t, dbtest.Postgres)
 	conns := dbtest.Open(t, onlyOne(settings))
@@ -186,7 +186,7 @@ func TestSession_OnConnectThatFailsOrLeavesRowsOpenFailsTheAcquire(t *testing.T)
 	})
 }
 
-func TestSession_ATransactionAsTextIsRolledBackAndLogged(t *testing.T) {
+func TestF27_ATransactionAsTextIsRolledBackAndLogged(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
 		var log logs
@@ -206,4 +206,28 @@ func TestSession_ATransactionAsTextIsRolledBackAndLogged(t *testing.T) {
 			t.Errorf("it is not logged:\n%s", &log)
 		}
 	})
+}
+
+// What OPTIONS say are startup parameters, which a reset comes back to; what OnConnect
+// sets is set again.
+func TestF28_WhatIsConfiguredSurvivesTheReset(t *testing.T) {
+	t.Parallel()
+	settings := onlyOne(dbtest.Database(t, dbtest.Postgres))
+	settings.Options["search_path"] = "shop, public"
+	conns := dbtest.Open(t, settings, db.Options{OnConnect: func(ctx context.Context, _ string, session bun.IConn) error {
+		return exec(ctx, session, "SET ROLE pg_monitor")
+	}})
+	for range 2 {
+		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+			for look, want := range map[string]string{"SHOW search_path": "shop, public", "SELECT current_user::text": "pg_monitor"} {
+				got, err := one[string](ctx, conn, look)
+				if err != nil {
+					return err
+				}
+				expect(t, look, got, want)
+			}
+			return exec(ctx, conn, "SET search_path = pg_catalog", "RESET ALL", "RESET ROLE")
+		})
+	}
+	expect(t, "connections opened", stats(conns).Opened, 1)
 }

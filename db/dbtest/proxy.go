@@ -2,47 +2,53 @@ package dbtest
 
 import (
 	"context"
-	"io"
 	"net"
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/goquintet/quintet/db"
 )
 
-// Proxy stands between a pool and its PostgreSQL, and does what networks do. Its
-// methods may be called concurrently.
+// Proxy stands between a pool and its PostgreSQL, and does what networks do. It needs
+// no rights and no firewall: a network that is out of order is a proxy that reads and
+// does not write. What a kernel does by itself, a TCP_USER_TIMEOUT above all, it cannot
+// show: the sockets on both of its sides are sound.
+//
+// Some methods are about connections that are opened from then on: [Proxy.Accept],
+// [Proxy.Refuse], [Proxy.Deaf], [Proxy.Switch]. Others are about those that are open
+// now, and those opened later pass: [Proxy.Freeze] and its kind, [Proxy.Reset],
+// [Proxy.Close]. [Proxy.Delay], [Proxy.Throttle] and [Proxy.CutAfter] are about both.
+// All may be called concurrently.
 type Proxy struct {
-	upstream string
-	address  string
-	group    sync.WaitGroup
+	address string
+	group   sync.WaitGroup
 
 	mu       sync.Mutex // guards the rest
+	upstream string
 	listener net.Listener
+	deaf     bool
 	flows    map[*flow]struct{}
+	weather  weather
 	closed   bool
 }
 
-// flow is one connection through the proxy.
-type flow struct {
-	client, server *net.TCPConn
-
-	mu     sync.Mutex
-	thawed chan struct{} // nil unless frozen; closed by Thaw
+// weather is what happens to every byte.
+type weather struct {
+	delay time.Duration
+	rate  int // bytes a second; 0 is no limit
+	cut   int // bytes from the server; 0 is no limit
 }
 
 // NewProxy starts a proxy in front of the database of the settings, and returns
 // settings that lead through it. It ends with the test.
 func NewProxy(t testing.TB, settings db.Settings) (*Proxy, db.Settings) {
 	t.Helper()
-	p := &Proxy{
-		upstream: net.JoinHostPort(settings.Host, strconv.Itoa(settings.Port)),
-		address:  "127.0.0.1:0",
-		flows:    make(map[*flow]struct{}),
-	}
+	p := &Proxy{address: "127.0.0.1:0", flows: make(map[*flow]struct{})}
+	p.Switch(settings)
 	p.Accept(t)
-	t.Cleanup(p.close)
+	t.Cleanup(p.end)
 	host, port, err := net.SplitHostPort(p.address)
 	if err != nil {
 		t.Fatal(err)
@@ -54,11 +60,25 @@ func NewProxy(t testing.TB, settings db.Settings) (*Proxy, db.Settings) {
 	return p, settings
 }
 
-// Accept takes connections again, after [Proxy.Refuse].
+// Accept takes connections and leads them to the server, after [Proxy.Refuse] or
+// [Proxy.Deaf].
 func (p *Proxy) Accept(t testing.TB) {
+	t.Helper()
+	p.listen(t, false)
+}
+
+// Deaf takes new connections and never says a word to them, as a host does whose
+// kernel lives on and whose server does not. It leaves those that are open alone.
+func (p *Proxy) Deaf(t testing.TB) {
+	t.Helper()
+	p.listen(t, true)
+}
+
+func (p *Proxy) listen(t testing.TB, deaf bool) {
 	t.Helper()
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.deaf = deaf
 	if p.listener != nil {
 		return
 	}
@@ -80,29 +100,51 @@ func (p *Proxy) Refuse() {
 	}
 }
 
-// Freeze stops the bytes of every connection that is open now, in both directions,
-// and nobody hears of it. New ones pass.
-func (p *Proxy) Freeze() {
-	p.each(func(f *flow) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.thawed == nil {
-			f.thawed = make(chan struct{})
-		}
-	})
+// Switch leads new connections to the server of the settings, as a failover does.
+// Those that are open stay where they are.
+func (p *Proxy) Switch(settings db.Settings) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upstream = net.JoinHostPort(settings.Host, strconv.Itoa(settings.Port))
 }
 
-// Thaw lets the bytes go on.
-func (p *Proxy) Thaw() { p.each((*flow).thaw) }
+// Freeze stops the bytes of every connection that is open now, in both directions,
+// and nobody hears of it, as a router does that has forgotten them. New ones pass.
+func (p *Proxy) Freeze() {
+	p.each(func(f *flow) { f.up.freeze(); f.down.freeze() })
+}
+
+// FreezeToServer is [Proxy.Freeze] for what clients send: the server's words arrive.
+func (p *Proxy) FreezeToServer() { p.each(func(f *flow) { f.up.freeze() }) }
+
+// FreezeToClient is [Proxy.Freeze] for what the server sends: it hears everything,
+// and nobody hears its answers.
+func (p *Proxy) FreezeToClient() { p.each(func(f *flow) { f.down.freeze() }) }
+
+// Thaw lets the bytes go on that were frozen: none is lost.
+func (p *Proxy) Thaw() { p.each(func(f *flow) { f.up.thaw(); f.down.thaw() }) }
 
 // Reset ends every connection that is open now with RST, on both sides.
-func (p *Proxy) Reset() {
-	p.each(func(f *flow) {
-		for _, c := range []*net.TCPConn{f.client, f.server} {
-			_ = c.SetLinger(0) // fails when it has ended already
-		}
-		f.close()
-	})
+func (p *Proxy) Reset() { p.each((*flow).reset) }
+
+// Close ends every connection that is open now with FIN, on both sides: each sees the
+// other hang up, without a word.
+func (p *Proxy) Close() { p.each((*flow).end) }
+
+// Delay makes bytes arrive so much later, in each direction; 0 is at once again. A
+// round trip takes twice as long.
+func (p *Proxy) Delay(d time.Duration) { p.change(func(w *weather) { w.delay = d }) }
+
+// Throttle lets so many bytes a second through, of each connection and in each
+// direction; 0 is no limit.
+func (p *Proxy) Throttle(bytes int) { p.change(func(w *weather) { w.rate = bytes }) }
+
+// CutAfter ends each connection with RST once so many bytes have come from the server,
+// in the middle of whatever they are: of those that are open, counted from now, of
+// others from their beginning. 0 cuts no more.
+func (p *Proxy) CutAfter(bytes int) {
+	p.change(func(w *weather) { w.cut = bytes })
+	p.each(func(f *flow) { f.down.limit(bytes) })
 }
 
 // Flows is how many connections are open.
@@ -120,12 +162,24 @@ func (p *Proxy) each(do func(*flow)) {
 	}
 }
 
-func (p *Proxy) close() {
+func (p *Proxy) change(do func(*weather)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	do(&p.weather)
+}
+
+func (p *Proxy) now() weather {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.weather
+}
+
+func (p *Proxy) end() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
 	p.Refuse()
-	p.each((*flow).close)
+	p.Close()
 	p.group.Wait()
 }
 
@@ -135,12 +189,19 @@ func (p *Proxy) serve(l net.Listener) {
 		if err != nil {
 			return // Refuse
 		}
-		server, err := new(net.Dialer).DialContext(context.Background(), "tcp", p.upstream)
+		p.mu.Lock()
+		deaf, upstream := p.deaf, p.upstream
+		p.mu.Unlock()
+		if deaf {
+			p.add(newFlow(client, nil))
+			continue
+		}
+		server, err := new(net.Dialer).DialContext(context.Background(), "tcp", upstream)
 		if err != nil {
 			_ = client.Close() // this is how a client learns of it
 			continue
 		}
-		p.add(&flow{client: client.(*net.TCPConn), server: server.(*net.TCPConn)})
+		p.add(newFlow(client, server))
 	}
 }
 
@@ -148,61 +209,15 @@ func (p *Proxy) add(f *flow) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		f.close()
+		f.end()
 		return
 	}
+	f.down.limit(p.weather.cut)
 	p.flows[f] = struct{}{}
-	var both sync.WaitGroup
-	both.Go(func() { f.copy(f.server, f.client) })
-	both.Go(func() { f.copy(f.client, f.server) })
 	p.group.Go(func() {
-		both.Wait()
-		f.close()
+		f.run(p.now)
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		delete(p.flows, f)
 	})
-}
-
-func (f *flow) thaw() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.thawed != nil {
-		close(f.thawed)
-		f.thawed = nil
-	}
-}
-
-func (f *flow) close() {
-	_ = f.client.Close() // the end is what was wanted
-	_ = f.server.Close()
-	f.thaw()
-}
-
-// copy hands bytes on until one side ends, and then ends the other side likewise.
-func (f *flow) copy(to, from *net.TCPConn) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		f.mu.Lock()
-		thawed := f.thawed
-		f.mu.Unlock()
-		if thawed != nil {
-			<-thawed
-		}
-		if n > 0 {
-			if _, werr := to.Write(buf[:n]); werr != nil {
-				_ = from.Close() // its other end sees that nobody listens
-				return
-			}
-		}
-		if err != nil {
-			if err == io.EOF { //nolint:errorlint // a socket returns it bare
-				_ = to.CloseWrite() // says the same to the other side
-			} else {
-				_ = to.Close()
-			}
-			return
-		}
-	}
 }

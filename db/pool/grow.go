@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -95,7 +96,7 @@ func (p *Pool) failed(err error) bool {
 	p.failure.err = err
 	p.failure.attempts++
 	// While other connections live, those who wait may still be served by them.
-	if !p.cfg.Driver.Transient(err) && len(p.conns) == 0 {
+	if !p.passes(err) && len(p.conns) == 0 {
 		for e := p.waiters.Front(); e != nil; e = p.waiters.Front() {
 			p.waiters.Remove(e).(*waiter).fail(&kindError{Unreachable, err})
 		}
@@ -105,6 +106,15 @@ func (p *Pool) failed(err error) bool {
 	}
 	p.stopConnectingLocked()
 	return true
+}
+
+// errTimeout is a connect that has taken longer than CONNECT_TIMEOUT.
+var errTimeout = errors.New("db: connecting has taken longer than CONNECT_TIMEOUT")
+
+// passes reports whether another attempt may succeed. A network that was silent for
+// CONNECT_TIMEOUT may speak again, and those who wait have patience of their own.
+func (p *Pool) passes(err error) bool {
+	return errors.Is(err, errTimeout) || p.cfg.Driver.Transient(err)
 }
 
 // deliver gives a new connection to the first waiter.
@@ -134,7 +144,10 @@ func (p *Pool) open(ctx context.Context) (*conn, error) {
 	defer cancel()
 	began := time.Now()
 	inner, err := p.cfg.Driver.Connect(ctx)
-	if err != nil {
+	switch {
+	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("%w, %s: %w", errTimeout, p.cfg.ConnectTimeout, err)
+	case err != nil:
 		return nil, err
 	}
 	c, err := newConn(p, inner, time.Now())

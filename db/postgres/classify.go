@@ -92,6 +92,7 @@ func transient(err error) bool {
 	}
 	return slices.ContainsFunc([]error{
 		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EPIPE, io.EOF, io.ErrUnexpectedEOF,
+		syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ETIMEDOUT, // a host that starts again
 		syscall.ENOENT, // the unix socket of a server that is down
 		syscall.EAGAIN, // and of one whose queue is full
 		errUnsuitable,  // a standby that is being promoted

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -70,13 +69,7 @@ func configure(alias string, s db.Settings) (*pgx.ConnConfig, *net.Dialer, error
 		cfg.Password = string(s.Password)
 	}
 	cfg.DefaultQueryExecMode = execMode(s.Options["exec_mode"])
-	// The pool's CONNECT_TIMEOUT covers one attempt on all hosts together; a dead
-	// first host must leave time for the next.
-	if hosts := strings.Count(s.Host, ",") + 1; hosts > 1 {
-		cfg.ConnectTimeout = s.ConnectTimeout / time.Duration(hosts)
-	} else {
-		cfg.ConnectTimeout = 0
-	}
+	cfg.ConnectTimeout = 0 // the pool's covers one attempt on all addresses; see resolve
 	setParameters(cfg.RuntimeParams, s.Options)
 	if s.Pooler == db.PoolerPgBouncer { // the environment and the service file know nothing of it
 		maps.DeleteFunc(cfg.RuntimeParams, func(key, _ string) bool { return !slices.Contains(carried(), key) })

@@ -13,11 +13,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
 
+	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/pool"
 )
 
@@ -32,9 +32,9 @@ var (
 
 // sessions opens and tends PostgreSQL sessions.
 type sessions struct {
-	cfg    *pgx.ConnConfig
-	dialer *net.Dialer
-	pooled bool // by PgBouncer, in transaction mode
+	alias    string
+	settings db.Settings
+	pooled   bool // by PgBouncer, in transaction mode
 }
 
 var _ pool.Driver = (*sessions)(nil)
@@ -57,12 +57,16 @@ type session struct {
 }
 
 func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
-	cfg := *d.cfg
-	w := newWire(d.dialer)
+	cfg, dialer, err := configure(d.alias, d.settings)
+	if err != nil {
+		return nil, err
+	}
+	resolve(ctx, cfg, d.settings.ConnectTimeout)
+	w := newWire(dialer)
 	cfg.DialFunc = w.dial
 	s := &session{wire: w, pooled: d.pooled}
 	cfg.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler { return newWatcher(&s.raw, pg) }
-	c, err := stdlib.GetConnector(cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
+	c, err := stdlib.GetConnector(*cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
 	if err != nil {
 		w.cut()
 		return nil, fmt.Errorf("postgres: %w", err)

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"maps"
+
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/schema"
 
@@ -22,15 +24,16 @@ func (Engine) Dialect() schema.Dialect { return pgdialect.New() }
 
 // Open checks the settings and returns what opens their connections. It dials
 // nothing, but reads the files that the settings name: certificates, the service
-// file, the password file. Every mistake is a *[db.SettingsError], joined with the
+// file, the password file. Each connection reads them again, as those of libpq do, so
+// that a password or a certificate can be replaced under a site that runs. Every mistake is a *[db.SettingsError], joined with the
 // others; none of them shows a password.
 //
 // NAME is required unless OPTIONS has a service, as in Django.
 func (Engine) Open(alias string, settings db.Settings) (pool.Driver, error) {
 	settings = settings.WithDefaults()
-	cfg, dialer, err := configure(alias, settings)
-	if err != nil {
+	settings.Options = maps.Clone(settings.Options) // read again and again
+	if _, _, err := configure(alias, settings); err != nil {
 		return nil, err
 	}
-	return &sessions{cfg: cfg, dialer: dialer, pooled: settings.Pooler == db.PoolerPgBouncer}, nil
+	return &sessions{alias: alias, settings: settings, pooled: settings.Pooler == db.PoolerPgBouncer}, nil
 }

@@ -166,7 +166,11 @@ func freePort(ctx context.Context) (int, error) {
 
 // Up starts a server that is down again, on the same port and with the same data.
 // It returns when the server accepts connections. On a running one it does nothing.
-func (s *Server) Up(ctx context.Context) error {
+func (s *Server) Up(ctx context.Context) error { return s.up(ctx, s.answers) }
+
+// up starts the server with these parameters beside its own, and waits until it is as
+// it should be.
+func (s *Server) up(ctx context.Context, is func(context.Context) error, parameters ...string) error {
 	if s.folder == nil {
 		return fmt.Errorf("server: start: %w", ErrBorrowed)
 	}
@@ -185,6 +189,9 @@ func (s *Server) Up(ctx context.Context) error {
 	defer log.Close() // the server has its own
 	args := append([]string{"-D", s.data(), "-p", fmt.Sprint(s.Port), "-k", s.folder.path,
 		"-c", "listen_addresses=" + loopback}, s.flags...)
+	for _, parameter := range parameters {
+		args = append(args, "-c", parameter)
+	}
 	// the context bounds the start, not the server
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(s.bin, "postgres"), args...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -193,32 +200,13 @@ func (s *Server) Up(ctx context.Context) error {
 		return err
 	}
 	s.process = p
-	if err := s.ready(ctx, p); err != nil {
+	if err := s.await(ctx, p, is); err != nil {
 		p.signal(quit)
 		<-p.ended
 		s.process = nil
 		return fmt.Errorf("server: %w\n%s", err, s.tail())
 	}
 	return nil
-}
-
-// ready connects until the server answers, and makes sure that it is this one.
-func (s *Server) ready(ctx context.Context, p *process) error {
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	for {
-		rows, err := s.Query(ctx, "postgres", "show data_directory")
-		if err == nil && rows[0][0] == s.data() {
-			return nil
-		}
-		select {
-		case <-p.ended:
-			return fmt.Errorf("postgres did not start: %w", p.failure())
-		case <-ctx.Done():
-			return fmt.Errorf("postgres was not ready in time: %w", errors.Join(ctx.Err(), err))
-		case <-again.C:
-		}
-	}
 }
 
 // Mode is how a server goes down: pg_ctl's word.

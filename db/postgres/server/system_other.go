@@ -10,7 +10,7 @@ import (
 
 type signal struct{}
 
-var quit, killed signal
+var quit, killed, promotion signal
 
 func (Mode) signal() signal { return quit }
 

@@ -19,6 +19,8 @@ type signal = syscall.Signal
 const (
 	quit   = syscall.SIGQUIT // PostgreSQL's immediate shutdown
 	killed = syscall.SIGKILL
+
+	promotion = syscall.SIGUSR1 // look for a file that says so
 )
 
 func (m Mode) signal() signal {
