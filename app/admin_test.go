@@ -341,7 +341,7 @@ func TestStatus_JSON(t *testing.T) {
 			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Pings: 11, Dead: 12, Canceled: 13, Leaked: 14, Quarantined: 15,
 			Connections: []app.ConnectionStatus{
 				{State: "leased", Opened: at, AgeSeconds: 3600, Expires: &later, Holder: &app.HolderStatus{
-					Name: "GET /slow", Since: at, HeldSeconds: 1.5, IdleSeconds: 0.5, InAtomicBlock: true, Open: true, Streaming: true, Dedicated: true,
+					Name: "GET /slow", Since: at, HeldSeconds: 1.5, IdleSeconds: 0.5, InAtomicBlock: true, Open: true, Streaming: true, Dedicated: true, Kept: true,
 					Queries: 2, LastStatement: "SELECT ?", At: "blog/views.go:7",
 				}},
 				{State: "idle", Opened: at, AgeSeconds: 3600, IdleSince: &later},

@@ -21,11 +21,24 @@ func (q *request) Release(context.Context) error {
 // Keep implements [views.Cycle].
 func (q *request) Keep(context.Context) {
 	q.scope.Keep()
-	q.site.requests.kept.Add(1)
+	q.countKept()
+}
+
+// countKept counts a stream that says by name that it holds.
+func (q *request) countKept() {
+	if !q.kept {
+		q.kept = true
+		q.site.requests.kept.Add(1)
+	}
 }
 
 // Held implements [views.Cycle].
-func (q *request) Held(context.Context) error { return q.scope.Held() }
+func (q *request) Held(context.Context) error {
+	if q.scope.Kept() { // the snapshot of an Iterate
+		q.countKept()
+	}
+	return q.scope.Held()
+}
 
 // StartStream implements [views.Cycle].
 func (q *request) StartStream(context.Context) (progress *views.Progress, ended func(), err error) {

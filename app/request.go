@@ -39,6 +39,7 @@ type request struct {
 	blocks     atomic.Pointer[db.RequestBlocks]
 	queries    int
 	inDatabase time.Duration
+	kept       bool // counted as one that holds by name
 
 	// Guarded by site.requests: its place among the running ones.
 	before, after *request

@@ -31,7 +31,7 @@ type Stats struct {
 	// Since the site was made:
 	TotalRequests  int64
 	RefusedStreams int64 // by MAX_STREAMS, by [MaxStreams], or because the site was stopping
-	KeptStreams    int64 // by KeepConnection
+	KeptStreams    int64 // by KeepConnection, or in a snapshot of db.Iterate
 	HeldResponses  int64 // began with rows or a block open on a connection
 }
 

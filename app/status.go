@@ -97,6 +97,7 @@ type HolderStatus struct {
 	Open          bool      `json:"open"` // rows, a transaction or a statement are
 	Streaming     bool      `json:"streaming"`
 	Dedicated     bool      `json:"dedicated"` // the connection is its own
+	Kept          bool      `json:"kept"`      // by KeepConnection, or in a snapshot of db.Iterate
 	Queries       int       `json:"queries"`
 	LastStatement string    `json:"last_statement"` // without its values
 	At            string    `json:"at"`             // file:line
@@ -141,7 +142,7 @@ func databaseStatus(alias, engine string, snapshot db.Snapshot) DatabaseStatus {
 		if h := c.Holder; h != nil {
 			one.Holder = &HolderStatus{
 				Name: h.Name, Since: h.Since, HeldSeconds: h.Held.Seconds(), IdleSeconds: h.Idle.Seconds(), InAtomicBlock: h.InAtomicBlock,
-				Open: h.Open, Streaming: h.Streaming, Dedicated: h.Dedicated, Queries: h.Queries, LastStatement: h.LastStatement, At: h.At,
+				Open: h.Open, Streaming: h.Streaming, Dedicated: h.Dedicated, Kept: h.Kept, Queries: h.Queries, LastStatement: h.LastStatement, At: h.At,
 			}
 		}
 		d.Connections = append(d.Connections, one)

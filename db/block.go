@@ -43,9 +43,10 @@ type block struct {
 type blockKind int
 
 const (
-	atomicBlock  blockKind = iota
-	beginBlock             // a BeginTx
-	requestBlock           // of ATOMIC_REQUESTS
+	atomicBlock   blockKind = iota
+	beginBlock              // a BeginTx
+	requestBlock            // of ATOMIC_REQUESTS
+	snapshotBlock           // of Iterate: held by name
 )
 
 // The states of a block.

@@ -27,6 +27,8 @@ type Conn struct {
 	block atomic.Pointer[block] // the innermost that is open; moves under mu
 	torn  atomic.Int32          // blocks that were ended from outside, and not left yet
 
+	cursors atomic.Int64 // that Iterate has declared: their names differ
+
 	mu        sync.Mutex // guards the rest
 	lease     *pool.Lease
 	uses      int           // statements, rows and transactions that need the lease

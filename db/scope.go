@@ -19,9 +19,10 @@ type Scope struct {
 	connections *Connections
 	watch       context.Context // ends the statements of the scope
 
-	responding atomic.Bool // leases are brief: the response begins
-	begun      atomic.Bool // what could go home before its first byte has
-	keep       atomic.Bool // by KeepConnection
+	responding atomic.Bool  // leases are brief: the response begins
+	begun      atomic.Bool  // what could go home before its first byte has
+	keep       atomic.Bool  // by KeepConnection
+	snapshots  atomic.Int32 // of Iterate, open now
 	lease      atomic.Pointer[Lease]
 
 	opened *opened    // by whom
@@ -162,8 +163,9 @@ func (sc *Scope) SetLease(l Lease) { sc.lease.Store(&l) }
 // open has gone home.
 func (sc *Scope) Responding() bool { return sc.begun.Load() }
 
-// Kept reports whether [Scope.Keep] was called.
-func (sc *Scope) Kept() bool { return sc.keep.Load() }
+// Kept reports whether the code says by name that the scope holds a connection:
+// [Scope.Keep] was called, or a loop over an [Iterate] in ModeSnapshot runs.
+func (sc *Scope) Kept() bool { return sc.keep.Load() || sc.snapshots.Load() > 0 }
 
 // End gives every connection back and ends the scope; later statements fail with
 // [ErrScopeEnded]. It returns an error that names each transaction that was still
@@ -234,7 +236,8 @@ func (sc *Scope) brief(d *database) bool {
 
 // Respond is the release point of a response: it gives back every connection with
 // nothing open on it and lends one per statement from then on. Rows and
-// transactions that are open keep theirs until they end; they are returned. It
+// transactions that are open keep theirs until they end; they are returned, but for
+// the snapshot of an [Iterate], which says so by its mode. It
 // costs next to nothing when called again.
 func (sc *Scope) Respond() []Holder {
 	if sc.responding.Swap(true) || sc.keep.Load() {
@@ -249,6 +252,9 @@ func (sc *Scope) Respond() []Holder {
 	sc.begun.Store(true)
 	var held []Holder
 	for _, c := range holding {
+		if c.holdsByName() != nil {
+			continue
+		}
 		if h, ok := c.holder(); ok {
 			held = append(held, h)
 		}
@@ -303,8 +309,12 @@ func (sc *Scope) ReleaseIdle() {
 // Held returns nil when the scope has no rows, no transaction and no prepared
 // statement open, and otherwise a *[HeldError] with the caller's place. A statement
 // that another goroutine of the scope is running does not count: it ends by itself.
+// Nor does the snapshot of an [Iterate]: its mode says so by name.
 func (sc *Scope) Held() error {
 	for _, c := range sc.touched() {
+		if c.holdsByName() != nil {
+			continue
+		}
 		if open, ok := c.open(); ok && !open.Running {
 			here := pool.Here(1)
 			return &HeldError{Alias: c.alias, What: open.What, Opened: open.Place, Yielded: here.String()}

@@ -28,6 +28,25 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args ...any) (*sq
 	return l.QueryContext(st, c.format(query, args))
 }
 
+// queryAt is QueryContext of a query that was made elsewhere.
+func (c *Conn) queryAt(ctx context.Context, place pool.Place, query string) (*sql.Rows, error) {
+	st, l, err := c.statementAt(ctx, place)
+	if err != nil {
+		return nil, err
+	}
+	return l.QueryContext(st, query)
+}
+
+// execAt is ExecContext, likewise.
+func (c *Conn) execAt(ctx context.Context, place pool.Place, query string) error {
+	st, l, err := c.statementAt(ctx, place)
+	if err != nil {
+		return err
+	}
+	_, err = l.ExecContext(st, query)
+	return err
+}
+
 // QueryRowContext runs a statement that returns one row. Errors come from Scan,
 // which must be called: it closes the row.
 func (c *Conn) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
@@ -52,7 +71,10 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (*sql.Stmt, err
 }
 
 func (c *Conn) statement(ctx context.Context) (*pool.Statement, *pool.Lease, error) {
-	place := pool.Here(2)
+	return c.statementAt(ctx, pool.Here(2))
+}
+
+func (c *Conn) statementAt(ctx context.Context, place pool.Place) (*pool.Statement, *pool.Lease, error) {
 	if err := c.ready(ctx, place); err != nil {
 		return nil, nil, err
 	}

@@ -105,7 +105,7 @@ func (l *Lease) copyLocked() leaseCopy {
 // holder puts the copy into words.
 func (l *leaseCopy) holder() Holder {
 	h := l.Holder
-	h.Name, h.Streaming = l.owner.Name(), l.owner.Responding()
+	h.Name, h.Streaming, h.Kept = l.owner.Name(), l.owner.Responding(), l.owner.Kept()
 	h.LastStatement, h.At = Fingerprint(l.lastQuery), l.place.String()
 	return h
 }

@@ -49,6 +49,7 @@ type Holder struct {
 	// Streaming: the response of this holder has begun, and it still holds the
 	// connection, by KeepConnection or because rows or a block are open.
 	Streaming bool
+	Kept      bool // its code says by name that it holds: KeepConnection, or a snapshot of Iterate
 	Dedicated bool // it keeps a connection of its own, which is none of MAX_CONNECTIONS
 }
 

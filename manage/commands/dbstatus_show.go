@@ -169,7 +169,7 @@ func (c *cli) describeHolders(database databaseReport, processes []processReport
 	t.header("PROCESS", "HELD", "IDLE", "BLOCK", "HOLDER", "AT", "LAST STATEMENT")
 	for _, h := range all {
 		idle := cell{text: short(seconds(h.IdleSeconds))}
-		if limit := database.idleWarn; limit > 0 && seconds(h.IdleSeconds) >= limit && !h.Dedicated {
+		if limit := database.idleWarn; limit > 0 && seconds(h.IdleSeconds) >= limit && !h.Dedicated && !h.Kept {
 			idle.colour = yellow
 		}
 		name := cell{text: h.Name}
@@ -178,6 +178,8 @@ func (c *cli) describeHolders(database databaseReport, processes []processReport
 			name.text += " (dedicated)"
 		case h.Streaming:
 			name.text += " (streaming)"
+		case h.Kept:
+			name.text += " (kept)"
 		}
 		t.add(cell{text: strconv.Itoa(h.pid)}, cell{text: short(seconds(h.HeldSeconds))}, idle, cell{text: block(h.HolderStatus)},
 			name, cell{text: h.At}, cell{text: h.LastStatement})
