@@ -39,7 +39,7 @@ type Notification struct {
 // wrapped test (dbtest.ErrWrapped), where nothing commits; use dbtest.Database there. A
 // channel is written as it is: "Sales" and "sales" are two.
 func Listen(conns *db.Connections, alias string, channels ...string) hub.Source[Notification] {
-	return listener{conns, alias, channels, listenCheck}.run
+	return listener{conns, alias, channels, listenCheck, checkLimit}.run
 }
 
 const (
@@ -54,6 +54,7 @@ type listener struct {
 	alias    string
 	channels []string
 	check    time.Duration
+	limit    time.Duration
 }
 
 // run listens until ctx ends, on one connection after the other.
@@ -128,7 +129,7 @@ func (l listener) listen(ctx context.Context, feed hub.Feed[Notification], estab
 			case ctx.Err() != nil || !silent:
 				return err
 			default:
-				if err := ping(ctx, c); err != nil {
+				if err := l.ping(ctx, c); err != nil {
 					return err
 				}
 			}
@@ -144,8 +145,8 @@ func (l listener) wait(ctx context.Context, c *pgx.Conn) (n *pgconn.Notification
 	return n, ctx.Err() != nil, err
 }
 
-func ping(ctx context.Context, c *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, checkLimit)
+func (l listener) ping(ctx context.Context, c *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, l.limit)
 	defer cancel()
 	if err := c.Ping(ctx); err != nil {
 		return fmt.Errorf("postgres: the connection that listens does not answer: %w", err)
