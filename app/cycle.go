@@ -21,7 +21,7 @@ func (q *request) Release(context.Context) error {
 // Keep implements [views.Cycle].
 func (q *request) Keep(context.Context) {
 	q.scope.Keep()
-	q.site.requests.kept.Add(1)
+	q.site.requests.keep(q)
 }
 
 // Held implements [views.Cycle].
