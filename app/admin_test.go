@@ -320,6 +320,9 @@ func TestStatus_TellsEveryNumberOfThePool(t *testing.T) {
 			t.Errorf("DatabaseStatus lacks %s", name)
 		}
 	}
+	if told, known := reflect.TypeFor[app.StreamStatus](), reflect.TypeFor[app.Stream](); told.NumField() != known.NumField() {
+		t.Errorf("StreamStatus has %d fields, Stream %d", told.NumField(), known.NumField())
+	}
 	if told, held := reflect.TypeFor[app.HolderStatus](), reflect.TypeFor[db.Holder](); told.NumField() != held.NumField()-1 { // the alias stands above
 		t.Errorf("HolderStatus has %d fields, Holder %d", told.NumField(), held.NumField())
 	}
@@ -336,6 +339,10 @@ func TestStatus_JSON(t *testing.T) {
 			Program: "example.com/blog/manage", Version: "v1.2.3", Go: "go1.26", GOMAXPROCS: 2, Goroutines: 20,
 		},
 		Site: app.SiteStatus{Requests: 2, Streams: 1, TotalRequests: 3, RefusedStreams: 4, KeptStreams: 5, HeldResponses: 6},
+		Streams: []app.StreamStatus{
+			{Route: "GET /events", RequestID: "K3V", Since: at, AgeSeconds: 3600, State: "generating", Bytes: 17, Chunks: 2, Written: &later, KeepConnection: true},
+			{Route: "GET /export", RequestID: "K3W", Since: later, State: "starting"},
+		},
 		Databases: []app.DatabaseStatus{{
 			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Dedicated: 2,
 			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Pings: 11, Dead: 12, Canceled: 13, Leaked: 14, Quarantined: 15,

@@ -84,6 +84,27 @@ func (c *clients) drain(ctx context.Context) error {
 	}
 }
 
+// settle waits, for a moment, until every answer that its handler has finished is on
+// its way.
+func (c *clients) settle() {
+	tick := time.NewTicker(idleGrace / 50)
+	defer tick.Stop()
+	for end := time.Now().Add(idleGrace / 4); c.answering() && time.Now().Before(end); {
+		<-tick.C
+	}
+}
+
+func (c *clients) answering() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.waiting {
+		if w.state == http.StateActive {
+			return true
+		}
+	}
+	return false
+}
+
 // closeIdle closes what nobody has sent anything on for long enough.
 func (c *clients) closeIdle() {
 	now := time.Now()

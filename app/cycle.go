@@ -21,21 +21,13 @@ func (q *request) Release(context.Context) error {
 // Keep implements [views.Cycle].
 func (q *request) Keep(context.Context) {
 	q.scope.Keep()
-	q.countKept()
-}
-
-// countKept counts a stream that says by name that it holds.
-func (q *request) countKept() {
-	if !q.kept {
-		q.kept = true
-		q.site.requests.kept.Add(1)
-	}
+	q.site.requests.keep(q)
 }
 
 // Held implements [views.Cycle].
 func (q *request) Held(context.Context) error {
 	if q.scope.Kept() { // the snapshot of an Iterate
-		q.countKept()
+		q.site.requests.keep(q)
 	}
 	return q.scope.Held()
 }

@@ -39,11 +39,12 @@ type request struct {
 	blocks     atomic.Pointer[db.RequestBlocks]
 	queries    int
 	inDatabase time.Duration
-	kept       bool // counted as one that holds by name
 
 	// Guarded by site.requests: its place among the running ones.
 	before, after *request
 	streams       int // that it is sending: one, unless a response sends others
+	streamSince   time.Time
+	keeps         bool // a stream with KeepConnection
 
 	// Middleware such as http.TimeoutHandler goes on while the handler still runs.
 	mu       sync.Mutex // guards the rest

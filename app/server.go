@@ -138,7 +138,9 @@ func (s *Site) drain(server *http.Server, clients *clients) error {
 	if clients.drain(ctx) == nil {
 		return server.Close()
 	}
-	return errors.Join(s.cut(), server.Close())
+	err := s.cut()
+	clients.settle() // who was cut off before the first byte has an answer, too
+	return errors.Join(err, server.Close())
 }
 
 // cut ends what still runs, and says what it was.
@@ -152,7 +154,23 @@ func (s *Site) cut() error {
 	if len(routes) == 0 {
 		return nil
 	}
-	return fmt.Errorf("app: cut off after SHUTDOWN_TIMEOUT (%s): %s", s.settings.ShutdownTimeout, strings.Join(routes, ", "))
+	return fmt.Errorf("app: cut off after SHUTDOWN_TIMEOUT (%s): %s", s.settings.ShutdownTimeout, strings.Join(counted(routes), ", "))
+}
+
+// counted says each of the sorted words once, and how often there was more than one.
+func counted(sorted []string) (words []string) {
+	for len(sorted) > 0 {
+		word, n := sorted[0], 1
+		for n < len(sorted) && sorted[n] == word {
+			n++
+		}
+		sorted = sorted[n:]
+		if n > 1 {
+			word += fmt.Sprintf(" (%d)", n)
+		}
+		words = append(words, word)
+	}
+	return words
 }
 
 // Close ends a site that is not served any more, or never was: streams are told,

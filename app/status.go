@@ -22,6 +22,7 @@ import (
 type Status struct {
 	Process   ProcessStatus    `json:"process"`
 	Site      SiteStatus       `json:"site"`
+	Streams   []StreamStatus   `json:"streams"`   // the oldest first, and no more than a hundred
 	Databases []DatabaseStatus `json:"databases"` // in alphabetical order of their aliases
 }
 
@@ -46,6 +47,19 @@ type SiteStatus struct {
 	RefusedStreams int64 `json:"refused_streams"`
 	KeptStreams    int64 `json:"kept_streams"`
 	HeldResponses  int64 `json:"held_responses"`
+}
+
+// StreamStatus is one [Stream].
+type StreamStatus struct {
+	Route          string     `json:"route"`
+	RequestID      string     `json:"request_id"`
+	Since          time.Time  `json:"since"`
+	AgeSeconds     float64    `json:"age_seconds"`
+	State          string     `json:"state"` // starting, generating, writing, or ending
+	Bytes          int64      `json:"bytes"`
+	Chunks         int64      `json:"chunks"`
+	Written        *time.Time `json:"written,omitempty"` // the last chunk
+	KeepConnection bool       `json:"keep_connection"`
 }
 
 // DatabaseStatus is the [db.Snapshot] of one alias; [db.Stats] explains the numbers.
@@ -105,7 +119,7 @@ type HolderStatus struct {
 
 // Status returns what this process says about itself now.
 func (s *Site) Status() Status {
-	status := Status{Process: s.processStatus(), Site: SiteStatus(s.Stats()), Databases: []DatabaseStatus{}}
+	status := Status{Process: s.processStatus(), Site: SiteStatus(s.Stats()), Streams: s.streamStatus(), Databases: []DatabaseStatus{}}
 	for _, alias := range s.connections.Aliases() {
 		settings, _ := s.connections.Settings(alias)
 		status.Databases = append(status.Databases, databaseStatus(alias, settings.Engine, s.connections.Snapshot(alias)))
@@ -122,6 +136,23 @@ func (s *Site) processStatus() ProcessStatus {
 		p.Program, p.Version = build.Path, cmp.Or(build.Main.Version, "(devel)")
 	}
 	return p
+}
+
+// shownStreams bounds what one who asks is told: there may be thousands, and those that
+// last are the ones that people look for.
+const shownStreams = 100
+
+func (s *Site) streamStatus() []StreamStatus {
+	streams := s.Streams()
+	shown := make([]StreamStatus, min(len(streams), shownStreams))
+	for i := range shown {
+		one := streams[i]
+		shown[i] = StreamStatus{
+			Route: one.Route, RequestID: one.RequestID, Since: one.Since, AgeSeconds: one.Age.Seconds(), State: string(one.State),
+			Bytes: one.Bytes, Chunks: one.Chunks, Written: notZero(one.Written), KeepConnection: one.KeepConnection,
+		}
+	}
+	return shown
 }
 
 func databaseStatus(alias, engine string, snapshot db.Snapshot) DatabaseStatus {

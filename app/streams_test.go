@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -156,4 +158,148 @@ func TestStreams_KeepConnectionIsCounted(t *testing.T) {
 		equal(t, "kept", s.Stats().KeptStreams, 1)
 		s.atHome(t)
 	})
+}
+
+// Streams tells of each what it is doing, the oldest first.
+func TestStreams_AreListed(t *testing.T) {
+	t.Parallel()
+	more := make(chan struct{})
+	cleaningUp, cleaned := make(chan struct{}), make(chan struct{})
+	s := play(t, anyHost(), app.Options{Routes: func(s *app.Site) {
+		s.GET("/waits/{id}", func(r *views.Request) (views.Response, error) {
+			ctx := r.Context()
+			return views.StreamingResponse{KeepConnection: true, Body: func(yield func([]byte, error) bool) {
+				for yield([]byte("12345"), nil) {
+					select {
+					case <-more:
+					case <-ctx.Done():
+						return
+					}
+				}
+			}}, nil
+		})
+		s.GET("/writes", func(*views.Request) (views.Response, error) {
+			chunk := make([]byte, 1<<20)
+			return views.StreamingResponse{Body: func(yield func([]byte, error) bool) {
+				for yield(chunk, nil) {
+				}
+			}}, nil
+		})
+		s.GET("/ends", func(*views.Request) (views.Response, error) {
+			return views.StreamingResponse{Body: views.Chunks(slices.Values([]string{"x"})), Close: func() {
+				close(cleaningUp)
+				<-cleaned
+			}}, nil
+		})
+		s.GET("/text", text("in"))
+	}}).over("HTTP/1.1")
+	equal(t, "streams before", len(s.Streams()), 0)
+
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.server.URL+"/waits/7", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := s.server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	five := make([]byte, 5)
+	for range 2 {
+		if _, err := io.ReadFull(response.Body, five); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case more <- struct{}{}:
+		case <-t.Context().Done():
+		}
+	}
+	if _, err := io.ReadFull(response.Body, five); err != nil {
+		t.Fatal(err)
+	}
+	frozen, _ := slowGet(t, s, "/writes")
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		get(s, "/ends")
+	}()
+	<-cleaningUp
+
+	var streams []app.Stream
+	until(t, func() bool {
+		streams = s.Streams()
+		return len(streams) == 3 && streams[0].State == views.StreamGenerating && streams[1].State == views.StreamWriting
+	})
+	for i, want := range []struct {
+		route, id     string
+		state         views.StreamState
+		chunks, bytes int64
+		keeps         bool
+	}{
+		{"GET /waits/{id}", response.Header.Get("X-Request-Id"), views.StreamGenerating, 3, 15, true},
+		{"GET /writes", streams[1].RequestID, views.StreamWriting, streams[1].Bytes >> 20, streams[1].Bytes, false},
+		{"GET /ends", streams[2].RequestID, app.StreamEnding, 1, 1, false},
+	} {
+		got := streams[i]
+		if got.Route != want.route || got.RequestID != want.id || got.RequestID == "" || got.State != want.state ||
+			got.Chunks != want.chunks || got.Bytes != want.bytes || got.KeepConnection != want.keeps {
+			t.Errorf("stream %d is %+v, want %+v", i, got, want)
+		}
+		if got.Age < 0 || got.Since.IsZero() || got.Written.Before(got.Since) && got.Chunks > 0 {
+			t.Errorf("stream %d is of %s, and was written at %s", i, got.Since, got.Written)
+		}
+	}
+	equal(t, "streams in the status", len(s.Status().Streams), 3)
+	equal(t, "the first in the status", s.Status().Streams[0].Route, "GET /waits/{id}")
+
+	close(cleaned)
+	<-ended
+	leave()
+	_ = frozen.Close()
+	s.finished.Wait(3)
+	until(t, func() bool { return len(s.Streams()) == 0 })
+}
+
+// The status of a process with many streams has a bound; the numbers have none.
+func TestStatus_ShowsTheOldestStreams(t *testing.T) {
+	t.Parallel()
+	const n = 105
+	begun, end := make(chan struct{}, n), make(chan struct{})
+	s := play(t, anyHost(), app.Options{Routes: func(s *app.Site) {
+		s.GET("/{id}", stream(0, func(context.Context, func([]byte, error) bool) {
+			begun <- struct{}{}
+			<-end
+		}))
+	}})
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { get(s, "/"+strconv.Itoa(i)) })
+		<-begun
+	}
+	status := s.Status()
+	equal(t, "streams", status.Site.Streams, n)
+	equal(t, "shown", len(status.Streams), 100)
+	equal(t, "the oldest", status.Streams[0].RequestID, s.Streams()[0].RequestID)
+	for i := range status.Streams[1:] {
+		if status.Streams[i].Since.After(status.Streams[i+1].Since) {
+			t.Errorf("stream %d is younger than the next", i)
+		}
+	}
+	close(end)
+	all.Wait()
+}
+
+// until asks again and again until the answer is yes.
+func until(t *testing.T, yes func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); !yes(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("it does not come to that")
+		}
+	}
 }

@@ -17,7 +17,7 @@ import (
 // streamClients read one stream each.
 type streamClients struct {
 	all  sync.WaitGroup
-	open chan error // one for each: nil when its first chunk is there
+	open chan struct{} // one for each that has its first chunk, or never gets it
 	n    int
 
 	mu     sync.Mutex // guards the rest
@@ -27,7 +27,7 @@ type streamClients struct {
 
 // openStreams opens the streams, a hundred at a time.
 func openStreams(ctx context.Context, address string, load streamsLoad) *streamClients {
-	c := &streamClients{open: make(chan error, load.Streams), n: load.Streams}
+	c := &streamClients{open: make(chan struct{}, load.Streams), n: load.Streams}
 	slots := make(chan struct{}, 100)
 	path := fmt.Sprintf("/stream?chunks=%d&interval=%s", load.Chunks, load.Interval)
 	for range load.Streams {
@@ -36,11 +36,11 @@ func openStreams(ctx context.Context, address string, load streamsLoad) *streamC
 			slots <- struct{}{}
 			err := readStream(ctx, address, path, load.Chunks, func() {
 				opened = true
-				c.open <- nil
+				c.open <- struct{}{}
 				<-slots
 			})
 			if !opened {
-				c.open <- err
+				c.open <- struct{}{}
 				<-slots
 			}
 			if err != nil {

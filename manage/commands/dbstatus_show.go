@@ -32,6 +32,7 @@ func (c *cli) describeReport(report statusReport, watching bool) string {
 		b.WriteString(c.describeProcesses(d.Alias, report.Processes))
 		b.WriteString(c.describeHolders(d, report.Processes))
 	}
+	b.WriteString(describeStreams(report.Processes))
 	return b.String()
 }
 

@@ -70,6 +70,12 @@ func two() (app.Status, app.Status) {
 	started := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	first := app.Status{
 		Process: app.ProcessStatus{PID: 4711, Started: started, Now: started.Add(125 * time.Minute), Addresses: []string{"127.0.0.1:8000", "/run/blog.sock"}},
+		Site:    app.SiteStatus{Requests: 14, Streams: 12, TotalRequests: 999, RefusedStreams: 3, KeptStreams: 1},
+		Streams: []app.StreamStatus{
+			{Route: "GET /\x1b[2Jevents", AgeSeconds: 7200, State: "generating", KeepConnection: true},
+			{Route: "GET /export", AgeSeconds: 30, State: "writing", Written: new(started.Add(124 * time.Minute))},
+			{Route: "GET /export", AgeSeconds: 0.5, State: "writing"},
+		},
 		Databases: []app.DatabaseStatus{{
 			Alias: "default", Engine: "sqlite", Max: 4, Open: 4, InUse: 3, Idle: 1, Waiting: 12,
 			Connections: []app.ConnectionStatus{
