@@ -32,14 +32,17 @@ type adminListener struct {
 }
 
 // begin makes what answers. Each thing that a process can be asked for has its line
-// here: metrics and health come to stand beside the status.
+// here.
 func (a *adminListener) begin(s *Site) {
 	a.site, a.since, a.mux = s, time.Now(), http.NewServeMux()
 	a.mux.HandleFunc("GET /status", a.status)
+	a.mux.HandleFunc("GET /live", a.live)
+	a.mux.HandleFunc("GET /ready", a.ready)
 }
 
 // Admin is what answers on the sockets in ADMIN_SOCKETS: GET /status is the [Status] of
-// this process, in JSON. [Site.Serve] serves it there. A program that serves the
+// this process, in JSON, GET /ready its [Health], GET /live no more than that it runs.
+// [Site.Serve] serves it there. A program that serves the
 // site by itself may serve it as well, where nobody but its own user comes by: it tells
 // what goes on inside.
 func (s *Site) Admin() http.Handler { return s.admin.mux }

@@ -149,7 +149,7 @@ func TestAdmin_IsNotReachableFromOutside(t *testing.T) {
 		settings := private(t, anyHost())
 		settings.Debug = debug
 		s := serve(t, settings, app.Options{Routes: func(*app.Site) {}})
-		for _, path := range []string{"/status", "/status/", "/admin/status", "/__quintet__/status", "//admin/status"} {
+		for _, path := range []string{"/status", "/ready", "/live", "/status/", "/admin/status", "/__quintet__/status", "//admin/status"} {
 			request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 			if err != nil {
 				t.Fatal(err)

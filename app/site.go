@@ -38,6 +38,7 @@ type Site struct {
 	requests    requests
 	serving     serving
 	admin       adminListener
+	health      health
 	context     atomic.Pointer[context.Context]
 
 	// While New runs, and never changed after it.

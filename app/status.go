@@ -2,7 +2,6 @@ package app
 
 import (
 	"cmp"
-	"encoding/json"
 	"net/http"
 	"os"
 	"runtime"
@@ -190,9 +189,5 @@ func notZero(t time.Time) *time.Time {
 
 // status answers GET /status.
 func (a *adminListener) status(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	if err := json.NewEncoder(w).Encode(a.site.Status()); err != nil {
-		a.site.logger.Debug("app: who asked for the status has left", keyErr, err)
-	}
+	a.say(w, http.StatusOK, a.site.Status())
 }

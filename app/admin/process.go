@@ -112,7 +112,8 @@ func (p Process) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // Get asks the process for what it has at a path, such as "/status", and returns the
-// body of its answer. The context bounds it.
+// body of its answer. The context bounds it. An answer whose status is not 200 is a
+// *[StatusError], which has the body.
 func (p Process) Get(ctx context.Context, path string) (body []byte, err error) {
 	transport := &http.Transport{
 		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return p.dial(ctx) },
@@ -127,14 +128,27 @@ func (p Process) Get(ctx context.Context, path string) (body []byte, err error) 
 		return nil, deaf(ctx, err)
 	}
 	defer func() { err = errors.Join(err, response.Body.Close()) }()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("admin: %s is answered with %s", path, response.Status)
-	}
 	body, err = io.ReadAll(io.LimitReader(response.Body, mostBytes))
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, deaf(ctx, err)
+	case response.StatusCode != http.StatusOK:
+		return nil, &StatusError{Path: path, Status: response.Status, Code: response.StatusCode, Body: body}
 	}
 	return body, nil
+}
+
+// StatusError is an answer whose status is not 200.
+type StatusError struct {
+	Path   string
+	Status string // "503 Service Unavailable"
+	Code   int
+	Body   []byte
+}
+
+// Error names the path and the status.
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("admin: %s is answered with %s", e.Path, e.Status)
 }
 
 // deaf says in few words why there is no answer.

@@ -164,7 +164,7 @@ func (c *cli) root() *cobra.Command {
 	root.AddCommand(c.runserverCommand(), c.testCommand(), c.migrateCommand(), c.showmigrationsCommand(), c.versionCommand())
 	root.AddCommand(c.checkCommand(), c.diffsettingsCommand(), c.listurlsCommand())
 	root.AddCommand(c.makemigrationsCommand(), c.sqlmigrateCommand(), c.dbshellCommand())
-	root.AddCommand(c.dbstatusCommand())
+	root.AddCommand(c.dbstatusCommand(), c.readyCommand())
 	root.AddCommand(c.completionCommand())
 	root.AddCommand(c.startprojectCommand(), c.startappCommand())
 	if isCompleting(c.env.Args) {

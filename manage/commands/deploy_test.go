@@ -127,13 +127,24 @@ func TestTheStepsOfTheDockerfile(t *testing.T) {
 	command := strings.Fields(strings.Replace(strings.Join(image.command, " "), "0.0.0.0:8000", "127.0.0.1:0", 1))
 	p := start(t, filepath.Join(image.root, image.workdir), nil, environ, program, append(image.entrypoint[1:], command...)...)
 	mustFetch(t, clientOf(t, "tcp", p.serving(t, 1)[0], nil), http.MethodGet, "/", "", nil)
+	health := exec.CommandContext(t.Context(), filepath.Join(image.root, image.health[0]), image.health[1:]...)
+	health.Dir, health.Env = filepath.Join(image.root, image.workdir), append(os.Environ(), environ...)
+	if out, err := health.CombinedOutput(); err != nil || !strings.HasSuffix(string(out), " is ready.\n") {
+		t.Errorf("its HEALTHCHECK says %v: %s", err, out)
+	}
 	p.stops(t)
+	health = exec.CommandContext(t.Context(), health.Path, image.health[1:]...)
+	health.Dir, health.Env = filepath.Join(image.root, image.workdir), append(os.Environ(), environ...)
+	if out, err := health.CombinedOutput(); err == nil || !strings.HasPrefix(string(out), "error: no process serves this site") {
+		t.Errorf("after its end its HEALTHCHECK says %v: %s", err, out)
+	}
 }
 
 // image is what a Dockerfile makes.
 type image struct {
 	root, workdir       string
 	entrypoint, command []string
+	health              []string
 	env                 []string
 }
 
@@ -174,6 +185,9 @@ func buildImage(t *testing.T, dockerfile, project string) (built image) {
 			built.step(t, filepath.Join(built.root, built.workdir), strings.Join(words, " "))
 		case name == "ENV":
 			built.env = append(built.env, words...)
+		case name == "HEALTHCHECK":
+			_, rest, _ = strings.Cut(rest, " CMD ")
+			built.health = list()
 		case name == "ENTRYPOINT":
 			built.entrypoint = list()
 		case name == "CMD":

@@ -19,6 +19,7 @@
 //	sqlmigrate APP NAME        print the SQL that a migration runs
 //	dbshell [-- ARGUMENTS]     open the database's own shell
 //	dbstatus [--watch]         show who holds which connection, in every process
+//	ready                      say whether the processes of the site are ready to serve
 //	test [PACKAGES] [-- FLAGS] run the tests, with a private PostgreSQL for all of them
 //	completion SHELL           print what lets a shell complete commands and names
 //	version                    print the version of Quintet
@@ -58,6 +59,10 @@
 // --watch shows it again every second; elsewhere than on a terminal one below the other.
 // The status is 1 when no process serves the site or something does not answer, and
 // what is known is shown all the same.
+//
+// "ready" asks the same processes whether they can do their work, [app.Health], and is
+// for the HEALTHCHECK of an image and for supervisors. Over the sockets they answer
+// GET /ready and GET /live to any other client, too.
 //
 // # Tests
 //
