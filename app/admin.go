@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goquintet/quintet/app/admin"
+	"github.com/goquintet/quintet/app/live"
 )
 
 // adminListener lets a process that serves a site be asked: over a unix socket, by
@@ -36,10 +37,12 @@ type adminListener struct {
 func (a *adminListener) begin(s *Site) {
 	a.site, a.since, a.mux = s, time.Now(), http.NewServeMux()
 	a.mux.HandleFunc("GET /status", a.status)
+	a.mux.Handle(live.Root, a.page())
 }
 
 // Admin is what answers on the sockets in ADMIN_SOCKETS: GET /status is the [Status] of
-// this process, in JSON. [Site.Serve] serves it there. A program that serves the
+// this process, in JSON, and /__quintet__/ the live page of its connections. [Site.Serve]
+// serves it there. A program that serves the
 // site by itself may serve it as well, where nobody but its own user comes by: it tells
 // what goes on inside.
 func (s *Site) Admin() http.Handler { return s.admin.mux }
