@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/goquintet/quintet/app/admin"
+	"github.com/goquintet/quintet/app/live"
 )
 
 // adminListener lets a process that serves a site be asked: over a unix socket, by
@@ -38,10 +39,12 @@ func (a *adminListener) begin(s *Site) {
 	a.mux.HandleFunc("GET /status", a.status)
 	a.mux.HandleFunc("GET /live", a.live)
 	a.mux.HandleFunc("GET /ready", a.ready)
+	a.mux.Handle(live.Root, a.page())
 }
 
 // Admin is what answers on the sockets in ADMIN_SOCKETS: GET /status is the [Status] of
-// this process, in JSON, GET /ready its [Health], GET /live no more than that it runs.
+// this process, in JSON, GET /ready its [Health], GET /live no more than that it runs, and
+// /__quintet__/ the live page of its connections.
 // [Site.Serve] serves it there. A program that serves the
 // site by itself may serve it as well, where nobody but its own user comes by: it tells
 // what goes on inside.

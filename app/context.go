@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"github.com/goquintet/quintet/app/internal/within"
+	"github.com/goquintet/quintet/app/live"
 )
 
 // requestKey finds the request of a site in a context; without a site, the
@@ -95,6 +96,8 @@ func (c *requestContext) Value(key any) any {
 		}
 	case siteKey:
 		return c.request.site
+	case live.Asked:
+		return &c.request.recording
 	case within.Context:
 		return c.request.routed
 	case within.Router:

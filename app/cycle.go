@@ -15,13 +15,20 @@ func (q *request) Release(context.Context) error {
 	if err := q.commit(); err != nil {
 		return err
 	}
-	return q.scope.RespondReleased()
+	err := q.scope.RespondReleased()
+	if record := q.recording.Record; record != nil && err == nil && q.hasStreamed() {
+		record.Stream(false)
+	}
+	return err
 }
 
 // Keep implements [views.Cycle].
 func (q *request) Keep(context.Context) {
 	q.scope.Keep()
 	q.site.requests.keep(q)
+	if record := q.recording.Record; record != nil {
+		record.Stream(true)
+	}
 }
 
 // Held implements [views.Cycle].

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 )
@@ -31,11 +32,15 @@ func (l *lifeCycle) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.inner.ServeHTTP(w, r)
 		return
 	}
-	q := l.newRequest(w, r)
-	q.live(l.chain)
+	own, chain := l.site.showsPage(r) && !l.foreign, l.chain
+	if own {
+		chain = l.site.page
+	}
+	q := l.newRequest(w, r, own)
+	q.live(chain)
 }
 
-func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request) *request {
+func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request, own bool) *request {
 	q := &request{site: l.site, begun: time.Now()}
 	q.context.begin(r.Context(), q)
 	q.writer.ResponseWriter, q.writer.request = w, q
@@ -44,7 +49,9 @@ func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request) *request 
 	if l.foreign && r.Pattern != "" {
 		name = r.Pattern
 	}
+	q.recording = live.Place{Begins: true, Own: own}
 	ctx, scope := l.scopes.NewScope(&q.context, l.site.connections, name)
+	q.recording.Begins = false
 	q.scope = scope
 	q.http = r.WithContext(ctx)
 	if !l.foreign {
@@ -55,6 +62,12 @@ func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request) *request 
 		q.http.Body = &q.body
 	}
 	q.identify()
+	if record := q.recording.Record; record != nil {
+		record.Request(r.Method, q.id)
+		if name != r.URL.Path {
+			record.Named(name)
+		}
+	}
 	return q
 }
 
@@ -169,6 +182,9 @@ func (q *request) finish(finished *bool) {
 	}
 	if *finished && !q.writer.started.Load() && !q.writer.aborted.Load() {
 		event.Status = http.StatusOK // what net/http makes of a handler that wrote nothing
+	}
+	if record := q.recording.Record; record != nil {
+		record.Finish(live.Outcome{Status: event.Status, Bytes: event.Bytes, Err: event.Err})
 	}
 	defer q.log(event)
 	bus := &q.site.bus

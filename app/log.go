@@ -76,6 +76,8 @@ func (q *request) log(e signals.RequestFinished) {
 		level = slog.LevelError
 	case e.Status >= http.StatusBadRequest:
 		level = slog.LevelWarn
+	case q.recording.Own:
+		level = slog.LevelDebug
 	}
 	if !logger.Enabled(ctx, level) {
 		return

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 	"github.com/goquintet/quintet/views"
@@ -20,15 +21,16 @@ import (
 // request is one request in its life: all that the site knows about it, in one
 // allocation. It is the [views.Cycle] of its response, too.
 type request struct {
-	site    *Site
-	begun   time.Time
-	id      string
-	http    *http.Request // as the handlers get it
-	context requestContext
-	scope   *db.Scope
-	writer  writer
-	body    body
-	values  [6]string // of the headers that every response has
+	site      *Site
+	begun     time.Time
+	id        string
+	http      *http.Request // as the handlers get it
+	context   requestContext
+	scope     *db.Scope
+	writer    writer
+	body      body
+	values    [6]string // of the headers that every response has
+	recording live.Place
 
 	progress views.Progress // of its stream
 

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 
 	"github.com/goquintet/quintet/app/internal/within"
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 	"github.com/goquintet/quintet/views"
@@ -39,6 +40,8 @@ type Site struct {
 	serving     serving
 	admin       adminListener
 	health      health
+	recorder    *live.Recorder
+	page        http.Handler // that shows what it records; nil unless DEBUG
 	context     atomic.Pointer[context.Context]
 
 	// While New runs, and never changed after it.
@@ -65,7 +68,6 @@ func New(settings Settings, options Options) (*Site, error) {
 	}
 	s := &Site{options: options, byShape: make(map[string]*route), byName: make(map[string]*route)}
 	s.site = s
-	s.admin.begin(s)
 	s.errs = append(s.errs, settings.Validate())
 	s.settings = settings.WithDefaults()
 	s.logger = newLogger(options.Logger, s.settings.LogLevel)
@@ -76,6 +78,8 @@ func New(settings Settings, options Options) (*Site, error) {
 	}
 
 	s.openConnections()
+	s.openRecorder()
+	s.admin.begin(s)
 	s.router = newRouter(s)
 	for _, a := range options.Apps {
 		s.list(a)

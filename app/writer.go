@@ -64,6 +64,9 @@ func (w *writer) start(status int) {
 	if !w.started.Load() {
 		w.status = status
 		w.started.Store(true)
+		if record := w.request.recording.Record; record != nil {
+			record.Responds(status)
+		}
 	}
 }
 
@@ -88,7 +91,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	}
 	w.begin()
 	n, err := w.ResponseWriter.Write(p)
-	w.bytes += int64(n)
+	w.wrote(int64(n))
 	return n, err
 }
 
@@ -98,7 +101,7 @@ func (w *writer) WriteString(s string) (int, error) {
 	}
 	w.begin()
 	n, err := io.WriteString(w.ResponseWriter, s)
-	w.bytes += int64(n)
+	w.wrote(int64(n))
 	return n, err
 }
 
@@ -109,8 +112,15 @@ func (w *writer) ReadFrom(from io.Reader) (int64, error) {
 	}
 	w.begin()
 	n, err := io.Copy(w.ResponseWriter, from)
-	w.bytes += n
+	w.wrote(n)
 	return n, err
+}
+
+func (w *writer) wrote(n int64) {
+	w.bytes += n
+	if record := w.request.recording.Record; record != nil {
+		record.Wrote(n)
+	}
 }
 
 func (w *writer) controller() *http.ResponseController {

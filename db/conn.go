@@ -149,6 +149,9 @@ func (c *Conn) acquireLocked(ctx context.Context, place pool.Place) error {
 	if cs := c.scope.connections; cs.debug || cs.onQuery != nil {
 		claim.Observer = c.observe
 	}
+	if trace := c.scope.trace; trace != nil {
+		claim.Trace = trace
+	}
 	c.acquiring = true
 	c.mu.Unlock()
 	l, err := c.database.pool.Acquire(ctx, claim)

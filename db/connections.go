@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/uptrace/bun"
@@ -54,6 +55,9 @@ type Connections struct {
 	bus       *signals.Bus
 	debug     bool
 	onQuery   func(ctx context.Context, alias string, q Query)
+
+	observing sync.Mutex                  // guards replacing the next
+	observers atomic.Pointer[[]*observer] // nil while nobody observes
 }
 
 // database is one alias.

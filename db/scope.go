@@ -27,6 +27,7 @@ type Scope struct {
 
 	opened *opened    // by whom
 	run    bool       // by Run
+	trace  Trace      // nil while nobody observes; set before anybody has the scope
 	waits  *pool.Wait // who waits for this scope, in Run
 
 	naming sync.Mutex // guards name; no other lock is taken inside
@@ -80,6 +81,9 @@ func (cs *Connections) newScope(ctx context.Context, name string, by *opened) (c
 	c.scope.connections, c.scope.opened = cs, by
 	c.scope.watch = ctx //nolint:fatcontext // a scope keeps the one context it was made with
 	c.scope.name = name
+	if by := cs.observers.Load(); by != nil {
+		c.scope.observe(ctx, *by)
+	}
 	return c, &c.scope
 }
 
@@ -151,8 +155,11 @@ func (sc *Scope) Name() string {
 // SetName renames the scope: a request learns its route while it is under way.
 func (sc *Scope) SetName(name string) {
 	sc.naming.Lock()
-	defer sc.naming.Unlock()
 	sc.name = name
+	sc.naming.Unlock()
+	if sc.trace != nil {
+		sc.trace.Named(name)
+	}
 }
 
 // SetLease changes how long the connections of this scope are held; the empty
@@ -185,6 +192,9 @@ func (sc *Scope) End() error {
 		if err := c.end(); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if sc.trace != nil {
+		sc.trace.ScopeEnds()
 	}
 	return errors.Join(errs...)
 }

@@ -33,6 +33,7 @@ var floors = map[string]int{
 	"db/dbtest":           3,
 	"app":                 4, // one site, the life of a request
 	"app/admin":           0, // sockets of processes; knows no framework
+	"app/live":            3, // shows what the floors below it do
 	"app/echov4":          5, // the way out
 	"manage/reload":       0, // builds and swaps processes; knows no framework
 	"app/apptest":         6, // a site under test

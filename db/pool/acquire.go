@@ -27,6 +27,17 @@ func (w *waiter) fail(err error) {
 // returns an *[AcquireError], or [ErrClosed].
 func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 	began := time.Now()
+	if claim.Trace != nil {
+		claim.Trace.Asks(Asked{Alias: p.cfg.Alias, Time: began, At: claim.Place})
+	}
+	l, err := p.acquire(ctx, &claim, began)
+	if err != nil && claim.Trace != nil {
+		claim.Trace.Acquires(Acquired{Alias: p.cfg.Alias, Time: time.Now(), Err: err})
+	}
+	return l, err
+}
+
+func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lease, error) {
 	deadline := began.Add(p.cfg.AcquireTimeout)
 	var timer *time.Timer
 	defer func() {
@@ -43,7 +54,7 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 		case dead != nil && !time.Now().Before(deadline):
 			return nil, p.refuse(&kindError{Unreachable, fmt.Errorf("the idle connections were dead, the last: %w", dead)}, began)
 		}
-		c, w, err := p.take(&claim, again)
+		c, w, err := p.take(claim, again)
 		if err == nil && c == nil {
 			if timer == nil {
 				timer = time.NewTimer(time.Until(deadline))
@@ -55,7 +66,7 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 		if err != nil {
 			return nil, p.refuse(err, began)
 		}
-		switch old, err := p.fit(c, &claim, time.Until(deadline)); {
+		switch old, err := p.fit(c, claim, time.Until(deadline)); {
 		case old != keep:
 			p.giveBack(c, old, false)
 		case err != nil:
@@ -63,7 +74,7 @@ func (p *Pool) Acquire(ctx context.Context, claim Claim) (*Lease, error) {
 			p.count(func(s *Stats) { s.Dead++ })
 			p.giveBack(c, closed("dead"), false)
 		default:
-			return p.lease(c, &claim)
+			return p.lease(c, claim)
 		}
 	}
 }
@@ -72,6 +83,9 @@ func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 	c.proven = false
 	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, since: time.Now()}
 	l.touched = l.since
+	if claim.Trace != nil {
+		l.tell(claim.Trace)
+	}
 	l.begin(claim.Watch)
 	p.mu.Lock()
 	p.stats.Leases++

@@ -103,6 +103,8 @@ type Claim struct {
 	Waits *Wait
 	// Observer hears of every statement when it was answered. Nil is fine.
 	Observer func(Ran)
+	// Trace hears of the lease from its wish to its end. Nil is fine.
+	Trace Trace
 }
 
 // Ran is one statement that the database has answered: for one with rows, when

@@ -25,6 +25,7 @@ type conn struct {
 	query driver.QueryerContext
 	db    *sql.DB
 
+	id        int64
 	dedicated bool // it is not one of the pool's
 	openedAt  time.Time
 	expiresAt time.Time // zero: never
@@ -91,7 +92,7 @@ func (l lock) within(d time.Duration) bool {
 var errDriver = errors.New("db: the driver lacks ExecContext or QueryContext")
 
 func newConn(p *Pool, inner driver.Conn, now time.Time) (*conn, error) {
-	c := &conn{pool: p, inner: inner, openedAt: now, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
+	c := &conn{pool: p, id: p.ids.Add(1), inner: inner, openedAt: now, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
 	var ok bool
 	if c.exec, ok = inner.(driver.ExecerContext); !ok {
 		return nil, errDriver

@@ -7,6 +7,12 @@ import "strings"
 // become "?", a list of them one, and what has no end hides the rest.
 func Fingerprint(query string) string {
 	const limit = 400 // more than is shown
+	return Shorten(Normalize(query, limit))
+}
+
+// Normalize is a statement without its values, as [Fingerprint] has it, but not
+// shortened: it ends soon after so many bytes.
+func Normalize(query string, limit int) string {
 	var b strings.Builder
 	for at := 0; at < len(query) && b.Len() < limit; {
 		from := at
@@ -45,7 +51,7 @@ func Fingerprint(query string) string {
 			b.WriteByte(c)
 		}
 	}
-	return Shorten(b.String())
+	return b.String()
 }
 
 // value writes a "?", unless it follows another one, as strings do that are one, or

@@ -123,6 +123,9 @@ func (h *handle) ExecContext(ctx context.Context, query string, args []driver.Na
 		return nil, err
 	}
 	res, err := h.conn.exec.ExecContext(st.driverContext(), query, args)
+	if err == nil && st.told {
+		st.affects(res)
+	}
 	return res, h.executed(st, query, err)
 }
 
@@ -163,6 +166,9 @@ func (h *handle) queried(st *Statement, query string, inner driver.Rows, err err
 	c.mu.Lock()
 	c.rows = r
 	c.mu.Unlock()
+	if st.told {
+		st.answers()
+	}
 	st.called()
 	st.observe(nil)
 	return r, nil

@@ -19,6 +19,8 @@ type Lease struct {
 
 	observer func(Ran)
 	blocks   Blocks
+	trace    Trace // nil without
+	id       int64 // for the trace
 
 	watched <-chan struct{} // Done of the scope's context
 	unwatch func() bool

@@ -27,6 +27,7 @@ type Pool struct {
 	background sync.WaitGroup // dialling, quarantine, closing of idle connections
 
 	pings, canceled atomic.Int64
+	ids, traced     atomic.Int64 // the last numbers given: to connections, to leases with a trace
 
 	mu         sync.Mutex // guards the rest
 	closed     bool

@@ -55,11 +55,11 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 		c.mu.Unlock()
 		r := Report{Alias: c.pool.cfg.Alias, Holder: l.owner.Name(), Reason: reason, Held: held, Queries: queries, Owner: l.owner, LeftOpen: listed(leaks)}
 		r.Idle = max(0, held-l.Inside())
-		r.Kept = c.pool.giveBack(c, fate, l.brief)
+		r.Kept = l.giveBack(fate, reason, place)
 		c.pool.cfg.Released(r)
 		return
 	}
-	c.pool.giveBack(c, fate, l.brief)
+	l.giveBack(fate, reason, place)
 }
 
 func listed(leaks []Open) string {

@@ -12,6 +12,7 @@ type rows struct {
 	inner    driver.Rows
 	st       *Statement
 	openedAt time.Time
+	count    int64 // read so far
 
 	// Guarded by conn.wire.
 	closed bool  // by themselves, or by a release
@@ -41,7 +42,13 @@ func described[T any](r *rows, look func() T) (v T) {
 // Next reads a row. Once the statement's context has ended, or its lease, it
 // returns that as its error.
 func (r *rows) Next(dest []driver.Value) error {
-	return r.step(func() error { return r.inner.Next(dest) })
+	return r.step(func() error {
+		err := r.inner.Next(dest)
+		if err == nil {
+			r.count++
+		}
+		return err
+	})
 }
 
 func (r *rows) step(call func() error) error {

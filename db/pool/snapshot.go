@@ -27,6 +27,7 @@ type Snapshot struct {
 
 // Connection is one physical connection.
 type Connection struct {
+	ID        int64 // a number that no other connection of the pool has had
 	State     State
 	Opened    time.Time
 	Age       time.Duration // since Opened: no less than its holder has held it
@@ -48,7 +49,7 @@ func (p *Pool) Snapshot() Snapshot {
 		isIdle[c] = true
 	}
 	for _, c := range conns {
-		one, lease := Connection{State: Between, Opened: c.openedAt, Expires: c.expiresAt}, leaseCopy{}
+		one, lease := Connection{ID: c.id, State: Between, Opened: c.openedAt, Expires: c.expiresAt}, leaseCopy{}
 		if isIdle[c] {
 			one.State, one.IdleSince = Idle, c.idleSince
 		} else if copied, ok := c.copyLease(); ok {

@@ -27,6 +27,12 @@ type Statement struct {
 
 	raw bool // of Raw: what runs is a function of the user's
 
+	// For the trace of the lease.
+	told     bool // it has heard of this statement
+	answered time.Time
+	outcome  error
+	count    int64 // rows affected
+
 	// Guarded by conn.mu.
 	inCall   bool // inside a call on the driver
 	canceled error
@@ -115,6 +121,9 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 		}
 		st.finish()
 		return nil, err
+	}
+	if st.lease.trace != nil {
+		st.sends()
 	}
 	if done := ctx.Done(); done != nil && done != st.lease.watched {
 		st.stop = context.AfterFunc(ctx, func() { c.cancel(st, contextError(ctx)) })
@@ -230,11 +239,17 @@ func (st *Statement) leave() {
 	c := st.lease.conn
 	c.land(st)
 	st.disarm()
+	if st.told {
+		st.ends()
+	}
 	c.gate.give()
 }
 
 // observe tells who listens that the statement was answered.
 func (st *Statement) observe(err error) {
+	if st.told && st.answered.IsZero() {
+		st.answered, st.outcome = time.Now(), err
+	}
 	if f := st.lease.observer; f != nil {
 		f(Ran{Query: st.query, Took: time.Since(st.started), At: st.place, Err: err})
 	}

@@ -141,6 +141,9 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 		return nil, err
 	}
 	res, err := inner.ExecContext(st.driverContext(), args)
+	if err == nil && st.told {
+		st.affects(res)
+	}
 	return res, s.h.executed(st, s.query, err)
 }
 

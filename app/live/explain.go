@@ -1,0 +1,144 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/goquintet/quintet/db"
+)
+
+// unexplainedError is why a statement has no plan.
+type unexplainedError struct{ problem string }
+
+func (e *unexplainedError) Error() string { return e.problem }
+
+// isSelect reports whether the text is one SELECT, and nothing behind it that EXPLAIN
+// would not stop from being run.
+func isSelect(text string) bool {
+	if strings.Contains(strings.TrimRight(text, "; \t\r\n"), ";") {
+		return false
+	}
+	text = strings.TrimLeft(text, " \t\r\n(")
+	const word = "SELECT"
+	return len(text) > len(word) && strings.EqualFold(text[:len(word)], word) && strings.ContainsAny(text[len(word):len(word)+1], " \t\r\n*(")
+}
+
+// explain asks the database how it would run a statement of a record. Values are not
+// kept, so that the plan is the general one. ctx is in a scope.
+func (rec *Recorder) explain(ctx context.Context, id int64, n int) ([]string, error) {
+	r := rec.find(id)
+	if r == nil {
+		return nil, &unexplainedError{"this request is not kept any more"}
+	}
+	text, alias, ok := r.statement(n)
+	if !ok {
+		return nil, &unexplainedError{"this statement is not kept any more"}
+	}
+	if !isSelect(text) {
+		return nil, &unexplainedError{"only SELECT statements are explained"}
+	}
+	if len(text) >= mostText {
+		return nil, &unexplainedError{"the statement is too long to be kept, and its beginning cannot be explained"}
+	}
+	settings, _ := rec.connections.Settings(alias)
+	switch settings.Engine {
+	case "postgres":
+		return explainPostgres(ctx, alias, text)
+	case "sqlite":
+		return explainSQLite(ctx, alias, text)
+	}
+	return nil, &unexplainedError{"the engine " + settings.Engine + " is not known here"}
+}
+
+func (r *Record) statement(n int) (text, alias string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n < 0 || n >= len(r.statements) {
+		return "", "", false
+	}
+	s := &r.statements[n]
+	return s.clear(), r.holds[s.hold].alias, true
+}
+
+// genericPlan is the version of PostgreSQL that explains without values.
+const genericPlan = 160000
+
+func explainPostgres(ctx context.Context, alias, text string) ([]string, error) {
+	var version int
+	if err := db.Using(ctx, alias).NewRaw("SELECT current_setting('server_version_num')::int").Scan(ctx, &version); err != nil {
+		return nil, err
+	}
+	if version < genericPlan {
+		return nil, &unexplainedError{fmt.Sprintf(
+			"PostgreSQL %d explains no statement without its values, and these are not kept; that came with 16. Say EXPLAIN in psql, with values of yours", version/10000)}
+	}
+	plan, err := lines(ctx, alias, "EXPLAIN (GENERIC_PLAN) "+numbered(text))
+	return plan, general(err)
+}
+
+func explainSQLite(ctx context.Context, alias, text string) ([]string, error) {
+	plan, err := lines(ctx, alias, "EXPLAIN QUERY PLAN "+strings.ReplaceAll(text, "?...", "?"))
+	return plan, general(err)
+}
+
+// general tells what the database says of a statement without values.
+func general(err error) error {
+	if err == nil || errors.Is(err, db.ErrUnavailable) || !errors.Is(err, db.ErrDatabase) {
+		return err
+	}
+	return &unexplainedError{"the database does not explain it without its values: " + err.Error()}
+}
+
+// numbered writes PostgreSQL's placeholders.
+func numbered(text string) string {
+	var b strings.Builder
+	quote, n := byte(0), 0
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+			b.WriteByte(c)
+		case c == '"':
+			quote = c
+			b.WriteByte(c)
+		case c == '?':
+			n++
+			b.WriteString("$" + strconv.Itoa(n))
+			if strings.HasPrefix(text[i:], "?...") {
+				i += len("...")
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// lines returns the last column of each row: the plan's text, on both engines.
+func lines(ctx context.Context, alias, query string) (plan []string, err error) {
+	rows, err := db.Using(ctx, alias).QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	columns, err := rows.Columns()
+	if err != nil {
+		return nil, err
+	}
+	values := make([]any, len(columns))
+	for i := range values {
+		values[i] = new(any)
+	}
+	for rows.Next() {
+		if err := rows.Scan(values...); err != nil {
+			return nil, err
+		}
+		plan = append(plan, fmt.Sprint(*(values[len(values)-1].(*any))))
+	}
+	return plan, rows.Err()
+}
