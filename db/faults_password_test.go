@@ -72,4 +72,11 @@ func TestF71_ARotatedPasswordCostsNoRequest(t *testing.T) {
 	together(t, conns, 5)
 	expect(t, "opened", stats(conns).Opened, 5)
 	expect(t, "acquires that failed", stats(conns).Refused, 0)
+
+	// One that is wrong for a while is told at once, and forgotten.
+	rotate("wrong")
+	later := dbtest.Open(t, settings)
+	expectText(t, "the error", refusal(t, t.Context(), later).Error(), "28P01")
+	rotate("second")
+	together(t, later, 2)
 }

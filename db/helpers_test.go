@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,12 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(fileToLock); path != "" {
+		if err := lockFile(path); err != nil {
+			panic(err)
+		}
+		return
+	}
 	if err := names.takeOver(); err != nil {
 		panic(err)
 	}
