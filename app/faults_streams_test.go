@@ -62,7 +62,7 @@ func TestF52_TwoThousandSlowStreamsHoldNoConnection(t *testing.T) {
 		}
 		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)
-		if err != nil || response.StatusCode != 200 {
+		if err != nil || response.StatusCode != http.StatusOK {
 			t.Errorf("%s: %d, %v", path, response.StatusCode, err)
 		}
 		return string(body)
