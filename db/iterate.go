@@ -116,7 +116,7 @@ func Iterate[T any](ctx context.Context, q *bun.SelectQuery, o ...IterateOptions
 			case ModeSpool:
 				err = iterateSpool(ctx, place, q, options, yield)
 			default:
-				err = iterateKeyset(ctx, q, options, yield)
+				err = iterateKeyset(ctx, place, q, options, yield)
 			}
 		}
 		if err != nil && !errors.Is(err, errStopped) {

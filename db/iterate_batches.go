@@ -5,23 +5,37 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/uptrace/bun"
 )
 
-// iteratedConn returns the connection of ctx' scope that the query was begun on. bun
-// does not tell, but each alias has its own *bun.DB for builders.
+// iteratedConn returns the connection of ctx' scope that the query is sent to.
 func iteratedConn(ctx context.Context, q *bun.SelectQuery, mode IterateMode) (*Conn, error) {
 	sc := scopeOf(ctx)
 	if sc == nil {
 		return nil, ErrNoScope
 	}
 	for alias, d := range sc.connections.databases {
-		if d.builder == q.DB() {
-			return sc.conn(alias), nil
+		if d.builder != q.DB() {
+			continue
+		}
+		if c := sc.conn(alias); isSentTo(q, c) {
+			return c, nil
 		}
 	}
-	return nil, fmt.Errorf("db: Iterate: the query is not one of db.From or db.Using, which mode %q needs; it is of another transaction or database", mode)
+	return nil, fmt.Errorf("db: Iterate: the query is not one of db.From or db.Using with this context, which mode %q needs; it is of another scope, transaction or database", mode)
+}
+
+// isSentTo reports whether the query is sent to c. bun does not tell: this looks into
+// its query, and a bun that has that no more is noticed by every test.
+func isSentTo(q *bun.SelectQuery, c *Conn) bool {
+	conn := reflect.ValueOf(q).Elem().FieldByName("conn")
+	if !conn.IsValid() || conn.Kind() != reflect.Interface || conn.IsNil() {
+		return false
+	}
+	conn = conn.Elem()
+	return conn.Type() == reflect.TypeOf(c) && conn.Pointer() == reflect.ValueOf(c).Pointer()
 }
 
 // answering is a connection that has bun make the text of a query and read its rows,

@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,10 +11,12 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/schema"
+
+	"github.com/goquintet/quintet/db/pool"
 )
 
 // iterateKeyset reads batches that each begin behind the last key of the one before.
-func iterateKeyset[T any](ctx context.Context, q *bun.SelectQuery, o IterateOptions, yield func(T, error) bool) error {
+func iterateKeyset[T any](ctx context.Context, place pool.Place, q *bun.SelectQuery, o IterateOptions, yield func(T, error) bool) (err error) {
 	keys, err := keyset[T](q, o)
 	if err == nil {
 		q, err = unordered[T](q)
@@ -24,6 +27,11 @@ func iterateKeyset[T any](ctx context.Context, q *bun.SelectQuery, o IterateOpti
 	if err != nil {
 		return err
 	}
+	read := quickly{place: place}
+	if read.conn, err = iteratedConn(ctx, q, ModeKeyset); err == nil {
+		q = q.Clone().Conn(answering(read.query))
+	} // else it is of a bun.Tx, say, and is sent there
+	defer func() { err = errors.Join(err, read.close()) }()
 	var last *T
 	for {
 		batch, err := keys.read(ctx, q, last)

@@ -106,7 +106,7 @@ func TestIterate_RefusesWhatAModeCannotReadBeforeAnythingIsSent(t *testing.T) {
 					t.Error("a query of a bun.Tx was read")
 					return nil
 				}
-				expectText(t, "the error", err.Error(), "not one of db.From or db.Using", `"spool"`)
+				expectText(t, "the error", err.Error(), "not one of db.From or db.Using with this context", `"spool"`)
 				return nil
 			})
 		})
@@ -217,6 +217,32 @@ func TestIterate_RunsTheHooksOfTheModel(t *testing.T) {
 				}
 			}
 			return nil
+		})
+	})
+}
+
+func TestIterate_OfAnotherConnectionStaysThere(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		conns := dbtest.Open(t, settings)
+		own := dedicated(t, conns, "own")
+		if err := exec(t.Context(), own, "CREATE TEMPORARY TABLE notes (code text)", "INSERT INTO notes VALUES ('a'), ('b'), ('c')"); err != nil {
+			t.Fatal(err)
+		}
+		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+			q := conn.NewSelect().Conn(own)
+			notes, err := collect[note](ctx, q, db.IterateOptions{OrderBy: []string{"code"}, BatchSize: 2})
+			expect(t, "rows", len(notes), 3)
+			for _, mode := range wholes() {
+				_, err := collect[note](ctx, q, db.IterateOptions{Mode: mode})
+				expectText(t, "the error", fmt.Sprint(err), "another scope, transaction or database")
+				scope(t, conns, func(ctx context.Context, _ *db.Conn) error {
+					_, err := collect[note](ctx, conn.NewSelect(), db.IterateOptions{Mode: mode})
+					expectText(t, "the error of another scope's", fmt.Sprint(err), "another scope, transaction or database")
+					return nil
+				})
+			}
+			return err
 		})
 	})
 }

@@ -17,6 +17,15 @@
 // compares the pool with database/sql's: a spike of callers on a pool with few idle
 // connections, and a crowd of callers that is always there.
 //
+//	go run . export -rows 2000000 -rate 1048576
+//
+// lets a slow client download a large table in each mode of db.Iterate: for how long a
+// connection is held, and the resident memory of the process that serves.
+//
+//	go run . hub -subscribers 2000
+//
+// tells how long a NOTIFY takes to the last of many subscribers of one listener.
+//
 // It starts a private PostgreSQL of its own and is a module of its own, so that
 // rivals stay out of the framework's go.sum.
 package main

@@ -48,6 +48,14 @@ func named(args []string) func(ctx context.Context, out io.Writer, args []string
 		return nil
 	}
 	switch args[0] {
+	case "export":
+		return exports
+	case "serve-export": // the process that exports starts
+		return func(ctx context.Context, out io.Writer, args []string) error {
+			return serveExport(ctx, os.Stdin, out, args)
+		}
+	case "hub":
+		return hubs
 	case "pool":
 		return pools
 	case "streams":
