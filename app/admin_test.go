@@ -326,6 +326,9 @@ func TestStatus_TellsEveryNumberOfThePool(t *testing.T) {
 	if told, held := reflect.TypeFor[app.HolderStatus](), reflect.TypeFor[db.Holder](); told.NumField() != held.NumField()-1 { // the alias stands above
 		t.Errorf("HolderStatus has %d fields, Holder %d", told.NumField(), held.NumField())
 	}
+	if told, waits := reflect.TypeFor[app.WaiterStatus](), reflect.TypeFor[db.Waiter](); told.NumField() != waits.NumField() {
+		t.Errorf("WaiterStatus has %d fields, Waiter %d", told.NumField(), waits.NumField())
+	}
 }
 
 // The keys of the JSON are a promise to other programs.
@@ -344,8 +347,9 @@ func TestStatus_JSON(t *testing.T) {
 			{Route: "GET /export", RequestID: "K3W", Since: later, State: "starting"},
 		},
 		Databases: []app.DatabaseStatus{{
-			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Dedicated: 2,
+			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Writers: 1, Dedicated: 2,
 			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Pings: 11, Dead: 12, Canceled: 13, Leaked: 14, Quarantined: 15,
+			Waiters: []app.WaiterStatus{{Name: "POST /import", Since: at, WaitedSeconds: 2.5, At: "blog/views.go:9", Writes: true}},
 			Connections: []app.ConnectionStatus{
 				{State: "leased", Opened: at, AgeSeconds: 3600, Expires: &later, Holder: &app.HolderStatus{
 					Name: "GET /slow", Since: at, HeldSeconds: 1.5, IdleSeconds: 0.5, InAtomicBlock: true, Open: true, Streaming: true, Dedicated: true, Kept: true,

@@ -73,6 +73,7 @@ type DatabaseStatus struct {
 	Connecting int `json:"connecting"`
 	Closing    int `json:"closing"`
 	Waiting    int `json:"waiting"`
+	Writers    int `json:"writers"`
 	Dedicated  int `json:"dedicated"`
 
 	Leases      int64   `json:"leases"`
@@ -87,7 +88,17 @@ type DatabaseStatus struct {
 	Leaked      int64   `json:"leaked"`
 	Quarantined int64   `json:"quarantined"`
 
+	Waiters     []WaiterStatus     `json:"waiters"`     // the next one first
 	Connections []ConnectionStatus `json:"connections"` // the oldest first
+}
+
+// WaiterStatus is who waits for a connection, or for a turn to write: a [db.Waiter].
+type WaiterStatus struct {
+	Name          string    `json:"name"` // the route or the task
+	Since         time.Time `json:"since"`
+	WaitedSeconds float64   `json:"waited_seconds"`
+	At            string    `json:"at"`     // file:line
+	Writes        bool      `json:"writes"` // it has its connection, and wants to write
 }
 
 // ConnectionStatus is one physical connection: a [db.Connection].
@@ -159,10 +170,13 @@ func databaseStatus(alias, engine string, snapshot db.Snapshot) DatabaseStatus {
 	d := DatabaseStatus{
 		Alias: alias, Engine: engine,
 		Max: n.Max, Open: n.Open, InUse: n.InUse, Idle: n.Idle, Connecting: n.Connecting, Closing: n.Closing,
-		Waiting: n.Waiting, Dedicated: n.Dedicated,
+		Waiting: n.Waiting, Writers: n.Writers, Dedicated: n.Dedicated,
 		Leases: n.Leases, Opened: n.Opened, Closed: n.Closed, Waited: n.Waited, WaitSeconds: n.WaitDuration.Seconds(),
 		Refused: n.Refused, Pings: n.Pings, Dead: n.Dead, Canceled: n.Canceled, Leaked: n.Leaked, Quarantined: n.Quarantined,
-		Connections: []ConnectionStatus{},
+		Waiters: []WaiterStatus{}, Connections: []ConnectionStatus{},
+	}
+	for _, w := range snapshot.Waiters {
+		d.Waiters = append(d.Waiters, WaiterStatus{Name: w.Name, Since: w.Since, WaitedSeconds: w.Waited.Seconds(), At: w.At, Writes: w.Writes})
 	}
 	for _, c := range snapshot.Connections {
 		one := ConnectionStatus{

@@ -2,12 +2,15 @@ package db
 
 import "github.com/goquintet/quintet/db/pool"
 
-// Snapshot is one alias at one moment: its numbers, its connections and their
-// holders agree with each other.
+// Snapshot is one alias at one moment: its numbers, who waits, its connections and
+// their holders agree with each other.
 type Snapshot = pool.Snapshot
 
 // Connection is one physical connection in a [Snapshot].
 type Connection = pool.Connection
+
+// Waiter is one in a [Snapshot] who waits for a connection, or for a turn to write.
+type Waiter = pool.Waiter
 
 // What a [Connection] is doing.
 const (

@@ -12,6 +12,7 @@ import (
 // waiter is one caller in the queue.
 type waiter struct {
 	claim  Claim
+	since  time.Time  // when it came
 	ready  chan *conn // buffered: handing over never blocks
 	failed chan error // buffered likewise
 	at     *list.Element
@@ -54,7 +55,7 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 		case dead != nil && !time.Now().Before(deadline):
 			return nil, p.refuse(&kindError{Unreachable, fmt.Errorf("the idle connections were dead, the last: %w", dead)}, began)
 		}
-		c, w, err := p.take(claim, again)
+		c, w, err := p.take(claim, began, again)
 		if err == nil && c == nil {
 			if timer == nil {
 				timer = time.NewTimer(time.Until(deadline))
@@ -81,7 +82,7 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 
 func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 	c.proven = false
-	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, since: time.Now()}
+	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, waits: claim.Waits, since: time.Now()}
 	l.touched = l.since
 	if claim.Trace != nil {
 		l.tell(claim.Trace)
@@ -100,7 +101,7 @@ func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
 }
 
 // take returns an idle connection, or queues.
-func (p *Pool) take(claim *Claim, again bool) (*conn, *waiter, error) {
+func (p *Pool) take(claim *Claim, since time.Time, again bool) (*conn, *waiter, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -115,7 +116,7 @@ func (p *Pool) take(claim *Claim, again bool) (*conn, *waiter, error) {
 	if p.cfg.MaxWaiting > 0 && p.inUse+p.waiters.Len() >= p.cfg.Max+p.cfg.MaxWaiting && !again {
 		return nil, nil, &kindError{kind: QueueFull}
 	}
-	w := &waiter{claim: *claim, ready: make(chan *conn, 1), failed: make(chan error, 1)}
+	w := &waiter{claim: *claim, since: since, ready: make(chan *conn, 1), failed: make(chan error, 1)}
 	if again {
 		w.at = p.waiters.PushFront(w)
 	} else {

@@ -64,7 +64,7 @@ func (l *Lease) control(ctx context.Context, place Place, query, text string, be
 	c.mu.Lock()
 	h := newHandle(l, true)
 	c.mu.Unlock()
-	st, err := h.begin(&Statement{Context: ctx, lease: l, place: place, before: before}, query)
+	st, err := h.begin(&Statement{Context: ctx, lease: l, place: place, before: before, text: text}, query)
 	if err != nil {
 		return false, err
 	}

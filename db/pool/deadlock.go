@@ -37,9 +37,15 @@ type deadlockError struct {
 	wanted Place
 	holder Holder
 	wait   Wait
+	writes bool // it is the turn to write that is wanted
 }
 
 func (e *deadlockError) Error() string {
+	if e.writes {
+		return fmt.Sprintf("%v: %q has begun to write at %s and waits at %s, in Run, for this one, which wants to write at %s; use its context without a Run, or Run after its block"+
+			"; a goroutine that nobody waits for takes Run(context.WithoutCancel(ctx), ...)",
+			ErrSelfDeadlock, e.holder.Name, e.holder.At, e.wait.Place.String(), e.wanted.String())
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%v: %q holds the connection that it took at %s and waits at %s, in Run, for this one, wanted at %s, and so do all others that hold one",
 		ErrSelfDeadlock, e.holder.Name, e.holder.At, e.wait.Place.String(), e.wanted.String())
@@ -81,18 +87,23 @@ func (p *Pool) stuckLocked(w *waiter) *kindError {
 func (p *Pool) waitsLocked() map[Owner]*Wait {
 	waits := make(map[Owner]*Wait)
 	for e := p.waiters.Front(); e != nil; e = e.Next() {
-		sure := true
-		for up := e.Value.(*waiter).claim.Waits; up != nil; up = up.Up {
-			sure = sure && up.Sure
-			if known := waits[up.Owner]; known != nil && (known.Sure || !sure) {
-				continue
-			}
-			wait := *up
-			wait.Sure = sure
-			waits[up.Owner] = &wait
-		}
+		e.Value.(*waiter).claim.Waits.addTo(waits)
 	}
 	return waits
+}
+
+// addTo adds w, and who waits for it in turn.
+func (w *Wait) addTo(waits map[Owner]*Wait) {
+	sure := true
+	for up := w; up != nil; up = up.Up {
+		sure = sure && up.Sure
+		if known := waits[up.Owner]; known != nil && (known.Sure || !sure) {
+			continue
+		}
+		wait := *up
+		wait.Sure = sure
+		waits[up.Owner] = &wait
+	}
 }
 
 // stuck reports whether the holder of c is among those who wait and will not give it

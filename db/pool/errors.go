@@ -45,13 +45,16 @@ const (
 	Unreachable Kind = "unreachable"
 	// QueueFull: MAX_WAITING others were waiting already.
 	QueueFull Kind = "queue full"
+	// Locked: another connection was writing for the whole wait (SQLite).
+	Locked Kind = "locked"
 	// GaveUp: the caller's context ended first.
 	GaveUp Kind = "caller gave up"
 	// SelfDeadlock: every connection is held by who waits for this one.
 	SelfDeadlock Kind = "self-deadlock"
 )
 
-// AcquireError reports that no connection could be leased, and who holds them.
+// AcquireError reports that no connection could be leased, and who holds them; or that
+// a statement got no turn to write, and who writes.
 type AcquireError struct {
 	Alias   string
 	Kind    Kind
@@ -64,6 +67,14 @@ type AcquireError struct {
 // Error is one line: what is missing, why, the numbers, and the oldest holders.
 func (e *AcquireError) Error() string {
 	var b strings.Builder
+	if e.Kind == Locked {
+		fmt.Fprintf(&b, "db: %q: no turn to write after %s (%s)", e.Alias, e.Waited.Round(time.Millisecond), e.Kind)
+		for _, h := range e.Holders {
+			fmt.Fprintf(&b, "; it is that of %s", h)
+		}
+		b.WriteString("; SQLite has one writer at a time: write in shorter blocks, and wait for nothing else in them")
+		return b.String()
+	}
 	fmt.Fprintf(&b, "db: %q: no connection after %s (%s): max %d, in use %d, idle %d, connecting %d, waiting %d",
 		e.Alias, e.Waited.Round(time.Millisecond), e.Kind, e.Stats.Max, e.Stats.InUse, e.Stats.Idle, e.Stats.Connecting, e.Stats.Waiting)
 	if e.Err != nil {

@@ -19,6 +19,7 @@ type Lease struct {
 
 	observer func(Ran)
 	blocks   Blocks
+	waits    *Wait
 	trace    Trace // nil without
 	id       int64 // for the trace
 
@@ -34,6 +35,7 @@ type Lease struct {
 	lastQuery string
 	queries   int
 	touched   time.Time // when it last had an answer, or began
+	queued    time.Time // since when a statement waits for its turn to write; zero when none does
 	warned    bool      // it idled for too long, and that was logged
 	prepared  *sql.DB   // for prepared statements; nil without
 

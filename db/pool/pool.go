@@ -48,6 +48,8 @@ type Pool struct {
 	leftovers  []*sql.DB     // of leases that left prepared statements open
 	cutting    bool          // Close has lost its patience
 	drained    chan struct{} // closed when the pool is, and nothing is left
+
+	turns turns
 }
 
 // failure is what the growers have met since they last succeeded.
@@ -62,6 +64,8 @@ func New(cfg Config) *Pool {
 	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), dedicated: make(map[*conn]struct{}), drained: make(chan struct{})}
 	if p.traits.Single {
 		p.cfg.Max, p.cfg.MaxAge, p.cfg.MaxIdle = 1, Forever, Forever
+	} else if d, ok := cfg.Driver.(Writer); ok {
+		p.turns.writes = d.Writes
 	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
@@ -97,6 +101,9 @@ func (c *conn) expired(now time.Time) bool {
 
 // giveBack ends the use of a leased connection and reports whether it lives on.
 func (p *Pool) giveBack(c *conn, f fate, brief bool) bool {
+	if f == keep {
+		p.leaveTurn(c) // it is in no transaction any more
+	}
 	now := time.Now()
 	p.mu.Lock()
 	if f == keep {
@@ -163,6 +170,7 @@ func (p *Pool) freedLocked() {
 
 // closeConn closes a connection that nobody else can reach any more.
 func (p *Pool) closeConn(c *conn) {
+	defer p.leaveTurn(c)
 	p.closeDB(c.db)
 	c.wire.take()
 	defer c.wire.give()

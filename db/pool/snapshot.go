@@ -22,7 +22,17 @@ const (
 // Snapshot is one pool at one moment: what it says was true at the same time.
 type Snapshot struct {
 	Stats       Stats
+	Waiters     []Waiter     // Stats.Waiting who want a connection, the next one first, then Stats.Writers who want to write
 	Connections []Connection // the oldest first: Stats.Open, and Stats.Dedicated that have their holders to themselves
+}
+
+// Waiter is one who waits in the queue.
+type Waiter struct {
+	Name   string        // the route or the task
+	Since  time.Time     // when it came
+	Waited time.Duration // since then
+	At     string        // file:line of the statement that wants a connection, or to write
+	Writes bool          // it has its connection, and wants its turn to write (SQLite)
 }
 
 // Connection is one physical connection.
@@ -42,6 +52,7 @@ type Connection struct {
 func (p *Pool) Snapshot() Snapshot {
 	p.mu.Lock()
 	s := Snapshot{Stats: p.statsLocked()}
+	waiting := p.waitingLocked()
 	conns := slices.AppendSeq(slices.Collect(maps.Keys(p.conns)), maps.Keys(p.dedicated))
 	leases := make([]leaseCopy, 0, len(conns))
 	isIdle := make(map[*conn]bool, len(p.idle))
@@ -64,8 +75,36 @@ func (p *Pool) Snapshot() Snapshot {
 			*one.Holder = leases[i].holder()
 		}
 	}
+	for _, w := range waiting {
+		s.Waiters = append(s.Waiters, w.waiter())
+	}
 	slices.SortStableFunc(s.Connections, func(a, b Connection) int { return a.Opened.Compare(b.Opened) })
 	return s
+}
+
+// waiterCopy is one who waits, before it is put into words.
+type waiterCopy struct {
+	owner  Owner
+	place  Place
+	since  time.Time
+	writes bool
+}
+
+func (p *Pool) waitingLocked() []waiterCopy {
+	waiting := make([]waiterCopy, 0, p.waiters.Len()+p.turns.queue.Len())
+	for e := p.waiters.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*waiter)
+		waiting = append(waiting, waiterCopy{w.claim.Owner, w.claim.Place, w.since, false})
+	}
+	for e := p.turns.queue.Front(); e != nil; e = e.Next() {
+		w := e.Value.(*turn)
+		waiting = append(waiting, waiterCopy{w.st.lease.owner, w.st.place, w.since, true})
+	}
+	return waiting
+}
+
+func (w *waiterCopy) waiter() Waiter {
+	return Waiter{Name: name(w.owner), Since: w.since, Waited: time.Since(w.since), At: w.place.String(), Writes: w.writes}
 }
 
 // leaseCopy is what a lease says about itself, before it is put into words.
@@ -98,6 +137,9 @@ func (l *Lease) copyLocked() leaseCopy {
 	inside := time.Duration(l.inside.Load())
 	if c.flight != nil && c.flight.inCall {
 		inside += now.Sub(c.flight.started)
+	}
+	if !l.queued.IsZero() {
+		inside += now.Sub(l.queued)
 	}
 	h.Idle = max(0, h.Held-inside)
 	return leaseCopy{Holder: h, owner: l.owner, place: l.place, lastQuery: l.lastQuery}

@@ -88,6 +88,38 @@ func TestSnapshot_TellsWhatIsOnItsWay(t *testing.T) {
 	})
 }
 
+// Who waits is told in the order of the queue, with the time since it came, also when the
+// connection that it got first was dead.
+func TestSnapshot_TellsWhoWaits(t *testing.T) {
+	n := &network{}
+	bubble(t, n, func(c *pool.Config) { c.Max = 1 }, func(t *testing.T, p *pool.Pool) {
+		l := acquire(t, p)
+		began := time.Now()
+		var all sync.WaitGroup
+		for _, name := range []string{"GET /first", "GET /second"} {
+			all.Go(func() {
+				if err := use(p, "anything", of(&owner{name})); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+			time.Sleep(time.Second)
+		}
+		s := p.Snapshot()
+		expect(t, "how many", len(s.Waiters), s.Stats.Waiting)
+		for i, want := range []string{"GET /first 2s", "GET /second 1s"} {
+			w := s.Waiters[i]
+			expect(t, "the waiter", fmt.Sprint(w.Name, " ", w.Waited), want)
+			expect(t, "since", w.Since.Sub(began), time.Duration(i)*time.Second)
+			expect(t, "place", strings.HasPrefix(w.At, "pool/fake_test.go:"), true)
+			expect(t, "wants to write", w.Writes, false)
+		}
+		giveBack(l)
+		all.Wait()
+		expect(t, "in the end", len(p.Snapshot().Waiters), 0)
+	})
+}
+
 // A dedicated connection is somebody's from its opening to its end.
 func TestSnapshot_TellsDedicatedConnections(t *testing.T) {
 	bubble(t, &network{}, nil, func(t *testing.T, p *pool.Pool) {
@@ -141,7 +173,7 @@ func TestSnapshot_AgreesWithItself(t *testing.T) {
 				}
 			}
 			if len(s.Connections) != s.Stats.Open+s.Stats.Dedicated || count[pool.Idle] != s.Stats.Idle || count[pool.Leased] > s.Stats.InUse ||
-				s.Stats.InUse > count[pool.Leased]+count[pool.Between] || s.Stats.Open > s.Stats.Max {
+				s.Stats.InUse > count[pool.Leased]+count[pool.Between] || s.Stats.Open > s.Stats.Max || len(s.Waiters) != s.Stats.Waiting {
 				t.Fatalf("%+v, but the connections are %v", s.Stats, count)
 			}
 		}

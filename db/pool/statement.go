@@ -14,6 +14,7 @@ type Statement struct {
 	lease           *Lease
 	place           Place
 	query           string
+	text            string // what is sent, where that is not the query
 	started         time.Time
 	goroutine       uint64 // when debugging
 
@@ -147,6 +148,10 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 		c.gate.give()
 		return err
 	}
+	if err := c.takeTurn(ctx, st); err != nil {
+		c.gate.give()
+		return err
+	}
 	// A release cuts the lease off first and takes the wire then: with the wire in
 	// hand, what board sees stays true for the whole call on the driver.
 	c.wire.take()
@@ -159,6 +164,7 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 	}
 	if err != nil {
 		c.wire.give()
+		c.endTurn()
 		c.gate.give()
 	}
 	return err
@@ -242,6 +248,7 @@ func (st *Statement) leave() {
 	if st.told {
 		st.ends()
 	}
+	c.endTurn()
 	c.gate.give()
 }
 

@@ -17,13 +17,14 @@ type Stats struct {
 	Connecting int
 	Closing    int // on their way out, quarantined ones among them
 	Waiting    int // callers in the queue
+	Writers    int // statements in the queue for writing (SQLite); each has its connection
 	Dedicated  int // connections beside these, each somebody's own
 
 	// Since the pool was opened:
 	Leases       int64         // leases given out
 	Opened       int64         // physical connections opened
 	Closed       int64         // physical connections closed
-	Waited       int64         // leases that had to queue
+	Waited       int64         // leases, and turns to write, that had to queue
 	WaitDuration time.Duration // by all callers together
 	Refused      int64         // acquires that failed
 	Pings        int64         // health checks that cost a round trip
@@ -83,6 +84,7 @@ func (p *Pool) statsLocked() Stats {
 	s.Connecting = p.connecting
 	s.Closing = p.closing + p.cutLoose
 	s.Waiting = p.waiters.Len()
+	s.Writers = p.turns.queue.Len()
 	s.Dedicated = len(p.dedicated)
 	s.Pings = p.pings.Load()
 	s.Canceled = p.canceled.Load()

@@ -22,6 +22,11 @@
 //   - mode (rwc): ro, rw or rwc, as in SQLite's file names. With ro or rw a missing
 //     file is an error.
 //
+// Within one process those who want to write wait for each other in order, as they do for
+// a connection: for ACQUIRE_TIMEOUT, and who waits in vain is told who writes. The timeout
+// above is for the locks of other processes, and for a transaction that began with
+// reading.
+//
 // Anything else is an error. Times are written in UTC as bun writes them
 // (2006-01-02 15:04:05.999999999+00:00) and come back as they were; text in double
 // quotes is an identifier, never a string.

@@ -31,7 +31,10 @@ type sessions struct {
 	initCommand string
 }
 
-var _ pool.Driver = (*sessions)(nil)
+var (
+	_ pool.Driver = (*sessions)(nil)
+	_ pool.Writer = (*sessions)(nil)
+)
 
 func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	if d.create {
@@ -140,11 +143,11 @@ func (d *sessions) Dirties(query string) bool { return dirties(query) }
 
 func (d *sessions) Classify(err error) pool.Class { return classify(err) }
 
-// Transient: another connection has the file locked, while it recovers or changes
-// the journal.
 // Demoted: a file does not change its mind.
 func (d *sessions) Demoted(driver.Conn) bool { return false }
 
+// Transient: another connection has the file locked, while it recovers or changes
+// the journal.
 func (d *sessions) Transient(err error) bool { return locked(err) }
 
 func (d *sessions) Traits() pool.Traits {

@@ -31,6 +31,7 @@ func (c *cli) describeReport(report statusReport, watching bool) string {
 		}
 		b.WriteString(c.describeProcesses(d.Alias, report.Processes))
 		b.WriteString(c.describeHolders(d, report.Processes))
+		b.WriteString(c.describeWaiters(d.Alias, report.Processes))
 	}
 	b.WriteString(describeStreams(report.Processes))
 	return b.String()
@@ -98,8 +99,8 @@ func (c *cli) describeProcesses(alias string, processes []processReport) string 
 		if !ok {
 			continue // it has other settings
 		}
-		waiting := cell{text: strconv.Itoa(d.Waiting)}
-		if d.Waiting > 0 {
+		waiting := cell{text: strconv.Itoa(d.Waiting + d.Writers)}
+		if d.Waiting+d.Writers > 0 {
 			waiting.colour = yellow
 		}
 		longest := 0.0
@@ -186,6 +187,45 @@ func (c *cli) describeHolders(database databaseReport, processes []processReport
 			name, cell{text: h.At}, cell{text: h.LastStatement})
 	}
 	return "\n" + t.String()
+}
+
+// mostWaiters are listed; the others are counted.
+const mostWaiters = 10
+
+// describeWaiters is a line for each who waits, the one who has waited longest first.
+func (c *cli) describeWaiters(alias string, processes []processReport) string {
+	type waits struct {
+		pid int
+		app.WaiterStatus
+	}
+	var all []waits
+	for _, p := range processes {
+		if p.Status == nil {
+			continue
+		}
+		d, _ := databaseOf(p.Status, alias)
+		for _, one := range d.Waiters {
+			all = append(all, waits{p.PID, one})
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	slices.SortStableFunc(all, func(a, b waits) int { return cmp.Compare(b.WaitedSeconds, a.WaitedSeconds) })
+	t := &textTable{style: c.out, indent: "  ", right: map[int]bool{1: true}}
+	t.header("PROCESS", "WAITED", "FOR", "WAITER", "AT")
+	for _, w := range all[:min(len(all), mostWaiters)] {
+		what := "a connection"
+		if w.Writes {
+			what = "its turn to write"
+		}
+		t.add(cell{text: strconv.Itoa(w.pid)}, cell{text: short(seconds(w.WaitedSeconds))}, cell{text: what}, cell{text: w.Name}, cell{text: w.At})
+	}
+	text := "\n" + t.String()
+	if more := len(all) - mostWaiters; more > 0 {
+		text += fmt.Sprintf("  and %d more\n", more)
+	}
+	return text
 }
 
 // block is what keeps a holder from giving back.

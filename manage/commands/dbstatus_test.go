@@ -77,7 +77,8 @@ func two() (app.Status, app.Status) {
 			{Route: "GET /export", AgeSeconds: 0.5, State: "writing"},
 		},
 		Databases: []app.DatabaseStatus{{
-			Alias: "default", Engine: "sqlite", Max: 4, Open: 4, InUse: 3, Idle: 1, Waiting: 12,
+			Alias: "default", Engine: "sqlite", Max: 4, Open: 4, InUse: 3, Idle: 1, Waiting: 11, Writers: 1,
+			Waiters: crowd(),
 			Connections: []app.ConnectionStatus{
 				{State: "leased", AgeSeconds: 543, Holder: &app.HolderStatus{
 					Name: "GET /report", HeldSeconds: 31.24, IdleSeconds: 30.9, InAtomicBlock: true, Open: true,
@@ -106,6 +107,15 @@ func two() (app.Status, app.Status) {
 		}},
 	}
 	return first, second
+}
+
+// crowd are more than are listed.
+func crowd() (all []app.WaiterStatus) {
+	for n := range 12 {
+		all = append(all, app.WaiterStatus{Name: "GET /polls/{id}", WaitedSeconds: 2.5 - float64(n)/10, At: "polls/views.go:33"})
+	}
+	all[3] = app.WaiterStatus{Name: "POST /\x1b[2Jvote", WaitedSeconds: 3.25, At: "polls/views.go:60", Writes: true}
+	return all
 }
 
 // TestDbstatus_ForPeople: whatever a route is called, it does not move the cursor.

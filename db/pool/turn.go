@@ -1,0 +1,161 @@
+package pool
+
+import (
+	"cmp"
+	"container/list"
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// Writer is a [Driver] of a database in which one connection writes at a time: SQLite.
+// The pool lets its connections do so in the order in which they ask, instead of leaving
+// it to the database, whose waiters draw lots and are nowhere to be seen.
+type Writer interface {
+	// Writes reports whether a statement needs that, on a connection that is in no
+	// transaction. It errs on the side of false: the database waits as well.
+	Writes(query string) bool
+}
+
+// turns are who writes, and who wants to.
+type turns struct {
+	writes func(query string) bool // nil where there is nothing to wait for
+	holder atomic.Pointer[conn]    // changes under pool.mu
+	queue  list.List               // of *turn, the oldest first; guarded by pool.mu
+}
+
+// turn is one statement in the queue. It holds its connection, and the gate of that.
+type turn struct {
+	st    *Statement
+	since time.Time
+	ready chan struct{} // closed when it may write
+	at    *list.Element // nil once it may, or does not want to any more; guarded by pool.mu
+}
+
+// takeTurn waits until c may write, if st does. A transaction that only reads and begins
+// to write is let through: what it has read gets no younger by waiting. The gate is taken.
+func (c *conn) takeTurn(ctx context.Context, st *Statement) error {
+	p := c.pool
+	if p.turns.writes == nil || p.turns.holder.Load() == c || !p.turns.writes(cmp.Or(st.text, st.query)) {
+		return nil
+	}
+	if in, known := p.cfg.Driver.InTransaction(c.inner); in || !known {
+		return nil
+	}
+	p.mu.Lock()
+	if p.turns.holder.Load() == nil {
+		p.turns.holder.Store(c)
+		p.mu.Unlock()
+		return nil
+	}
+	w := &turn{st: st, since: time.Now(), ready: make(chan struct{})}
+	w.at = p.turns.queue.PushBack(w)
+	p.mu.Unlock()
+	c.mu.Lock()
+	st.lease.queued = w.since
+	c.mu.Unlock()
+	err := c.waitTurn(ctx, w)
+	c.mu.Lock()
+	st.lease.queued = time.Time{}
+	c.mu.Unlock()
+	st.lease.inside.Add(int64(time.Since(w.since))) // it has not idled
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Waited++
+	p.stats.WaitDuration += time.Since(w.since)
+	switch {
+	case err == nil:
+	case w.at != nil:
+		p.turns.queue.Remove(w.at)
+		w.at = nil
+	default: // handed over in the same moment
+		p.nextTurnLocked()
+	}
+	return err
+}
+
+func (c *conn) waitTurn(ctx context.Context, w *turn) error {
+	timer, again := time.NewTimer(c.pool.cfg.AcquireTimeout), time.NewTicker(stuckAgain)
+	defer timer.Stop()
+	defer again.Stop()
+	for {
+		if err := c.pool.stuckTurn(w); err != nil {
+			return c.pool.refuseTurn(err, w)
+		}
+		select {
+		case <-w.ready:
+			return nil
+		case <-ctx.Done():
+			return contextError(ctx)
+		case <-timer.C:
+			return c.pool.refuseTurn(&kindError{kind: Locked}, w)
+		case <-again.C:
+			if err := w.st.lease.Err(); err != nil { // whoever releases it waits for the gate
+				return err
+			}
+		}
+	}
+}
+
+// stuckTurn returns an error when the one who writes waits, in Run, for w.
+func (p *Pool) stuckTurn(w *turn) *kindError {
+	writer := p.turns.holder.Load()
+	if writer == nil || w.st.lease.waits == nil {
+		return nil
+	}
+	waits := make(map[Owner]*Wait)
+	w.st.lease.waits.addTo(waits)
+	holder, wait, stuck := writer.stuck(waits, time.Now())
+	if !stuck {
+		return nil
+	}
+	return &kindError{SelfDeadlock, &deadlockError{wanted: w.st.place, holder: holder, wait: *wait, writes: true}}
+}
+
+// refuseTurn makes the error of a statement that has waited in vain. Who writes is the
+// holder that it names.
+func (p *Pool) refuseTurn(k *kindError, w *turn) error {
+	e := &AcquireError{Alias: p.cfg.Alias, Kind: k.kind, Waited: time.Since(w.since), Err: k.err}
+	if writer := p.turns.holder.Load(); writer != nil {
+		if h, ok := writer.holder(); ok {
+			e.Holders = []Holder{h}
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stats.Refused++
+	e.Stats = p.statsLocked()
+	return e
+}
+
+// endTurn lets the next one write once c is in no transaction. The gate is taken.
+func (c *conn) endTurn() {
+	if c.pool.turns.holder.Load() != c {
+		return
+	}
+	if in, _ := c.pool.cfg.Driver.InTransaction(c.inner); !in {
+		c.pool.leaveTurn(c)
+	}
+}
+
+// leaveTurn lets the next one write if it was c's turn.
+func (p *Pool) leaveTurn(c *conn) {
+	if p.turns.holder.Load() != c {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.nextTurnLocked()
+}
+
+func (p *Pool) nextTurnLocked() {
+	e := p.turns.queue.Front()
+	if e == nil {
+		p.turns.holder.Store(nil)
+		return
+	}
+	w := p.turns.queue.Remove(e).(*turn)
+	w.at = nil
+	p.turns.holder.Store(w.st.lease.conn)
+	close(w.ready)
+}
