@@ -17,6 +17,13 @@
 // compares the pool with database/sql's: a spike of callers on a pool with few idle
 // connections, and a crowd of callers that is always there.
 //
+//	go run . many -streams 5000 -chunks 20 -interval 200ms
+//
+// compares thousands of streams that run at once, over few connections, with bare echo
+// that writes the same: what failed, the memory of each stream, the connections in use
+// while they run, and how much of their rate queries keep beside them that come at a
+// steady pace. Each stack serves from a process of its own.
+//
 // It starts a private PostgreSQL of its own and is a module of its own, so that
 // rivals stay out of the framework's go.sum.
 package main
