@@ -27,6 +27,10 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, err error) {
 		q.note(err)
 		q.writer.abort()
 		return
+	case q.shutDown(err) && accepts(r, "text/event-stream"):
+		q.note(err)
+		q.comeAgain(w)
+		return
 	case q.nobodys(err):
 		q.note(err)
 	case page.Status < http.StatusInternalServerError:
@@ -44,6 +48,21 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if !q.custom(w, r, page) {
 		q.plain(w, r, page)
+	}
+}
+
+// comeAgain answers an EventSource that comes while the site stops. After a 503 it
+// would never ask again; after a stream that is over it does, with the ID of its last
+// event, and on another connection: this one closes.
+func (q *request) comeAgain(w http.ResponseWriter) {
+	header := w.Header()
+	header.Del("Content-Length")
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("Connection", "close")
+	w.WriteHeader(http.StatusOK)
+	if _, err := io.WriteString(w, ": the site is shutting down\n\n"); err != nil {
+		q.note(fmt.Errorf("%w: %w", views.ErrClientGone, err))
 	}
 }
 

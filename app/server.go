@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // serving counts the servers of a site: the last one closes it.
@@ -50,11 +51,15 @@ func (s *Site) listenError(err error) error {
 	return s.settings.locate(mistake)
 }
 
-// Serve serves HTTP on the listener until ctx ends, and then drains: nothing new
-// is accepted; the contexts of streams end with [ErrShutdown] as their cause;
-// requests and streams have SHUTDOWN_TIMEOUT to finish. What is still running
-// then is cut off, and named in the error that Serve returns. After a clean drain
-// it returns nil.
+// Serve serves HTTP/1.1 and HTTP/2 on the listener until ctx ends, and then drains:
+// nothing new is accepted; the contexts of streams end with [ErrShutdown] as their
+// cause; requests and streams have SHUTDOWN_TIMEOUT to finish. What is still running
+// then is cut off, and named in the error that Serve returns. After a clean drain it
+// returns nil.
+//
+// Over TLS, a listener of crypto/tls whose NextProtos has "h2" speaks HTTP/2. Without
+// TLS those speak it who know that they can, such as a proxy that is told to; nobody is
+// upgraded.
 //
 // Answers of a site that drains carry "Connection: close". A connection that is
 // idle stays open for a second after its last answer, because the next request may
@@ -92,7 +97,13 @@ func (s *Site) serveAll(ctx context.Context, listeners []net.Listener) (err erro
 		IdleTimeout:       s.settings.IdleTimeout,
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ConnState:         clients.note,
-		ErrorLog:          slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
+		Protocols:         protocols(),
+		HTTP2: &http.HTTP2Config{
+			// The deadlines of single streams do not see that a connection is dead.
+			WriteByteTimeout: s.settings.StreamWriteTimeout,
+			SendPingTimeout:  pingAfter,
+		},
+		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan error, len(listeners))
 	for _, listener := range listeners {
@@ -115,6 +126,18 @@ func (s *Site) serveAll(ctx context.Context, listeners []net.Listener) (err erro
 		}
 	}
 	return errors.Join(err, closed, s.drain(server, clients))
+}
+
+// pingAfter is how long a client of HTTP/2 may be silent before it is asked whether it
+// is there. On HTTP/1.1 the kernel asks.
+const pingAfter = 30 * time.Second
+
+func protocols() *http.Protocols {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // closeAll closes listeners; one that is closed already is no failure.

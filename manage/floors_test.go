@@ -62,6 +62,7 @@ var doors = []struct {
 	{"github.com/pressly/goose/", "migrations have one runner", []string{"db/migrate"}},
 	{"github.com/spf13/cobra", "the command line ends at the commands", []string{"manage/commands"}},
 	{"github.com/spf13/pflag", "the command line ends at the commands", []string{"manage/commands"}},
+	{"github.com/klauspost/compress/", "one middleware compresses; its streams keep no state", []string{"app"}},
 	{"github.com/lmittmann/tint", "colours belong to a terminal", []string{"manage/commands"}},
 	{"golang.org/x/mod/", "go.mod files of projects are written in one place", []string{"manage/commands"}},
 	{"golang.org/x/term", "only the command line has a terminal", []string{"manage/commands"}},

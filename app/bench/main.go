@@ -58,11 +58,11 @@ func named(args []string) func(ctx context.Context, out io.Writer, args []string
 		return hubs
 	case "pool":
 		return pools
-	case "streams":
-		return streams
-	case "serve-streams": // the process that streams starts
+	case "many":
+		return many
+	case "serve-many": // the process that many starts
 		return func(ctx context.Context, out io.Writer, args []string) error {
-			return serveStreams(ctx, os.Stdin, out, args)
+			return serveMany(ctx, os.Stdin, out, args)
 		}
 	}
 	return nil

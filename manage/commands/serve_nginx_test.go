@@ -240,6 +240,12 @@ func (l *load) failure() error {
 // listens. Static files are those of the folder.
 func nginx(t *testing.T, static, network, upstream string) (address string) {
 	t.Helper()
+	return nginxAt(t, static, network, upstream, func(address string) string { return "listen " + address + ";" })
+}
+
+// nginxAt is nginx with a listen directive, and what belongs to it, of the test's own.
+func nginxAt(t *testing.T, static, network, upstream string, listen func(address string) string) (address string) {
+	t.Helper()
 	program := installed(t, "nginx", "nginx")
 	if network == "unix" {
 		upstream = "unix:" + upstream
@@ -249,7 +255,7 @@ func nginx(t *testing.T, static, network, upstream string) (address string) {
 		folder := t.TempDir()
 		conf := nginxConf(t, folder, map[string]string{ // what differs from one machine to the next
 			"server unix:/run/blog.sock;": "server " + upstream + ";",
-			"listen 80;":                  "listen " + address + ";",
+			"listen 80;":                  listen(address),
 			"alias /srv/blog/static/;":    "alias " + static + "/;",
 		})
 		args := []string{"-p", folder, "-c", conf, "-e", "stderr"}

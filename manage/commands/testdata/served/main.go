@@ -4,6 +4,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -41,6 +42,7 @@ func site() (*app.Site, error) {
 			site.POST("/echo", echo)
 			site.GET("/events", s.events)
 			site.GET("/chunks", s.chunks)
+			site.GET("/fails", fails)
 			site.GET("/wait", s.wait)
 			site.POST("/next", s.step)
 		},
@@ -110,6 +112,15 @@ func (s *steps) chunks(r *views.Request) (views.Response, error) {
 			case <-ctx.Done():
 				return
 			}
+		}
+	}}, nil
+}
+
+// fails is a stream that fails after its first line.
+func fails(*views.Request) (views.Response, error) {
+	return views.StreamingResponse{ContentType: "text/csv", Body: func(yield func([]byte, error) bool) {
+		if yield([]byte("half\n"), nil) {
+			yield(nil, errors.New("served: the stream fails"))
 		}
 	}}, nil
 }

@@ -78,11 +78,11 @@ func streamQuery(r *http.Request) (chunks int, interval time.Duration, err error
 	return chunks, interval, err
 }
 
-// serveStreams is the process that measureStreams starts: it serves, and answers words
+// serveMany is the process that measureStreams starts: it serves, and answers words
 // on its standard input until that ends.
-func serveStreams(ctx context.Context, in io.Reader, out io.Writer, args []string) (err error) {
+func serveMany(ctx context.Context, in io.Reader, out io.Writer, args []string) (err error) {
 	if len(args) != 4 {
-		return errors.New("serve-streams is for bench itself")
+		return errors.New("serve-many is for bench itself")
 	}
 	g := &gate{open: make(chan struct{})}
 	port, err := strconv.Atoi(args[2])

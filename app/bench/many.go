@@ -44,10 +44,10 @@ func (l streamsLoad) validate() error {
 	return nil
 }
 
-// streams is the command "bench streams".
-func streams(ctx context.Context, out io.Writer, args []string) (err error) {
+// many is the command "bench many": many streams at once.
+func many(ctx context.Context, out io.Writer, args []string) (err error) {
 	var load streamsLoad
-	flags := flag.NewFlagSet("streams", flag.ContinueOnError)
+	flags := flag.NewFlagSet("many", flag.ContinueOnError)
 	flags.IntVar(&load.Streams, "streams", 5000, "how many streams run at once")
 	flags.IntVar(&load.Chunks, "chunks", 20, "how many chunks each has")
 	flags.DurationVar(&load.Interval, "interval", 200*time.Millisecond, "how far the chunks are apart")
@@ -173,7 +173,7 @@ func startStreamsServer(ctx context.Context, srv *server.Server, stack string) (
 	if err != nil {
 		return nil, err
 	}
-	s := &streamsServer{cmd: exec.CommandContext(ctx, program, "serve-streams", stack, srv.Host, fmt.Sprint(srv.Port), srv.User)}
+	s := &streamsServer{cmd: exec.CommandContext(ctx, program, "serve-many", stack, srv.Host, fmt.Sprint(srv.Port), srv.User)}
 	s.cmd.Stderr = os.Stderr
 	if s.in, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
