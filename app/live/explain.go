@@ -2,6 +2,7 @@ package live
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
@@ -75,12 +76,28 @@ func explainPostgres(ctx context.Context, alias, text string) ([]string, error) 
 		return nil, &unexplainedError{fmt.Sprintf(
 			"PostgreSQL %d explains no statement without its values, and these are not kept; that came with 16. Say EXPLAIN in psql, with values of yours", version/10000)}
 	}
-	plan, err := lines(ctx, alias, "EXPLAIN (GENERIC_PLAN) "+numbered(text))
+	text, _ = placeholders(text, func(n int) string { return "$" + strconv.Itoa(n) })
+	rows, err := db.Using(ctx, alias).QueryContext(ctx, "EXPLAIN (GENERIC_PLAN) "+text)
+	if err != nil {
+		return nil, general(err)
+	}
+	plan, err := lines(rows)
 	return plan, general(err)
 }
 
-func explainSQLite(ctx context.Context, alias, text string) ([]string, error) {
-	plan, err := lines(ctx, alias, "EXPLAIN QUERY PLAN "+strings.ReplaceAll(text, "?...", "?"))
+// explainSQLite binds NULL to each placeholder: the plan does not look at it.
+func explainSQLite(ctx context.Context, alias, text string) (plan []string, err error) {
+	text, n := placeholders(text, func(int) string { return "?" })
+	statement, err := db.Using(ctx, alias).PrepareContext(ctx, "EXPLAIN QUERY PLAN "+text)
+	if err != nil {
+		return nil, general(err)
+	}
+	defer func() { err = errors.Join(err, statement.Close()) }()
+	rows, err := statement.QueryContext(ctx, make([]any, n)...)
+	if err != nil {
+		return nil, general(err)
+	}
+	plan, err = lines(rows)
 	return plan, general(err)
 }
 
@@ -92,8 +109,8 @@ func general(err error) error {
 	return &unexplainedError{"the database does not explain it without its values: " + err.Error()}
 }
 
-// numbered writes PostgreSQL's placeholders.
-func numbered(text string) string {
+// placeholders writes those of an engine, and counts them.
+func placeholders(text string, write func(n int) string) (string, int) {
 	var b strings.Builder
 	quote, n := byte(0), 0
 	for i := 0; i < len(text); i++ {
@@ -103,12 +120,12 @@ func numbered(text string) string {
 				quote = 0
 			}
 			b.WriteByte(c)
-		case c == '"':
+		case c == '"', c == '`':
 			quote = c
 			b.WriteByte(c)
 		case c == '?':
 			n++
-			b.WriteString("$" + strconv.Itoa(n))
+			b.WriteString(write(n))
 			if strings.HasPrefix(text[i:], "?...") {
 				i += len("...")
 			}
@@ -116,15 +133,12 @@ func numbered(text string) string {
 			b.WriteByte(c)
 		}
 	}
-	return b.String()
+	return b.String(), n
 }
 
-// lines returns the last column of each row: the plan's text, on both engines.
-func lines(ctx context.Context, alias, query string) (plan []string, err error) {
-	rows, err := db.Using(ctx, alias).QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
+// lines returns the last column of each row, which is the plan's text on both engines,
+// and closes the rows.
+func lines(rows *sql.Rows) (plan []string, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	columns, err := rows.Columns()
 	if err != nil {
