@@ -52,6 +52,8 @@ func named(args []string) func(ctx context.Context, out io.Writer, args []string
 		return pools
 	case "streams":
 		return streams
+	case "downloads":
+		return downloads
 	case "serve-streams": // the process that streams starts
 		return func(ctx context.Context, out io.Writer, args []string) error {
 			return serveStreams(ctx, os.Stdin, out, args)
