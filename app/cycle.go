@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"net/http"
-	"time"
+	"sync/atomic"
 
 	"github.com/goquintet/quintet/views"
 )
@@ -55,8 +55,17 @@ func (q *request) StartStream(context.Context) (progress *views.Progress, ended 
 	return &q.progress, ended, nil
 }
 
-// StreamWriteTimeout implements [views.Cycle].
-func (q *request) StreamWriteTimeout() time.Duration { return q.site.settings.StreamWriteTimeout }
+// Leases implements [views.Cycle].
+func (q *request) Leases() *atomic.Int32 { return q.scope.Leases() }
+
+// Stop implements [views.Cycle].
+func (q *request) Stop(cause error) { q.context.stop(cause) }
+
+// StreamSettings implements [views.Cycle].
+func (q *request) StreamSettings() views.StreamSettings {
+	s := &q.site.settings
+	return views.StreamSettings{WriteTimeout: s.StreamWriteTimeout, Heartbeat: s.StreamHeartbeat, MaxAge: s.StreamMaxAge}
+}
 
 // Reverse implements [views.Cycle].
 func (q *request) Reverse(name string, args ...any) (string, error) {

@@ -178,8 +178,10 @@ func (l *leaf) decodeNull(t reflect.Type) (any, *ConfigError) {
 // forever says whether null has a meaning for this duration.
 func (l *leaf) forever() bool {
 	return strings.HasSuffix(l.key, ".CONN_MAX_AGE") || strings.HasSuffix(l.key, ".CONN_MAX_IDLE") ||
-		strings.HasSuffix(l.key, ".HOLD_IDLE_WARN")
+		strings.HasSuffix(l.key, ".HOLD_IDLE_WARN") || l.key == heartbeatKey
 }
+
+const heartbeatKey = "STREAM_HEARTBEAT"
 
 func (l *leaf) decodeBool() (any, *ConfigError) {
 	switch strings.ToLower(l.text) {
@@ -210,6 +212,8 @@ func (l *leaf) decodeDuration() (any, *ConfigError) {
 	switch {
 	case err != nil && strings.HasSuffix(l.key, ".HOLD_IDLE_WARN"):
 		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 500ms or 5s, or null to log nothing")
+	case err != nil && l.key == heartbeatKey:
+		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 500ms or 15s, or null to send none")
 	case err != nil && l.forever():
 		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 90s or 5m, or null to keep the connection")
 	case err != nil:
@@ -220,6 +224,8 @@ func (l *leaf) decodeDuration() (any, *ConfigError) {
 		return nil, l.mistake("is negative", "use 0 to close after each request, or null to keep the connection")
 	case strings.HasSuffix(l.key, ".HOLD_IDLE_WARN"):
 		return nil, l.mistake("is negative", "use null to log nothing")
+	case l.key == heartbeatKey:
+		return nil, l.mistake("is negative", "use null to send none")
 	case l.forever():
 		return nil, l.mistake("is negative", "use null to keep idle connections")
 	}

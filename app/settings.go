@@ -14,7 +14,8 @@ import (
 // Secret is a string that cannot print itself; see [db.Secret].
 type Secret = db.Secret
 
-// NoLimit is the MaxBody of a site that reads whatever it is sent.
+// NoLimit is the MaxBody of a site that reads whatever it is sent, and the
+// StreamHeartbeat of one that sends none.
 const NoLimit = -1
 
 // NoAdmin is the AdminSockets of a site whose processes cannot be asked.
@@ -75,6 +76,14 @@ type Settings struct {
 	// StreamWriteTimeout (STREAM_WRITE_TIMEOUT) is how long a client may take for
 	// one chunk of a stream. The stream itself may last. 0 is 30s.
 	StreamWriteTimeout time.Duration
+	// StreamHeartbeat (STREAM_HEARTBEAT) is for how long a stream that has a
+	// heartbeat, as server-sent events do, may be silent before it sends one. 0 is
+	// 15s; null in the file, [NoLimit] here, is for ever.
+	StreamHeartbeat time.Duration
+	// StreamMaxAge (STREAM_MAX_AGE) is how long a stream may last before it is told
+	// to end: the context of its request ends with [views.ErrMaxAge]. 0 is for
+	// ever.
+	StreamMaxAge time.Duration
 	// MaxStreams (MAX_STREAMS) is how many streams may run at once; one more is
 	// answered with 503. 0 is no limit.
 	MaxStreams int
@@ -127,6 +136,7 @@ const (
 	defaultReadHeaderTimeout  = 10 * time.Second
 	defaultIdleTimeout        = 120 * time.Second
 	defaultStreamWriteTimeout = 30 * time.Second
+	defaultStreamHeartbeat    = 15 * time.Second
 	defaultProcesses          = 1
 	defaultShutdownTimeout    = 10 * time.Second
 	defaultCleanupTimeout     = 5 * time.Second
@@ -150,6 +160,7 @@ func (s Settings) WithDefaults() Settings {
 	s.ReadHeaderTimeout = cmp.Or(s.ReadHeaderTimeout, defaultReadHeaderTimeout)
 	s.IdleTimeout = cmp.Or(s.IdleTimeout, defaultIdleTimeout)
 	s.StreamWriteTimeout = cmp.Or(s.StreamWriteTimeout, defaultStreamWriteTimeout)
+	s.StreamHeartbeat = cmp.Or(s.StreamHeartbeat, defaultStreamHeartbeat)
 	s.Processes = cmp.Or(s.Processes, defaultProcesses)
 	s.ShutdownTimeout = cmp.Or(s.ShutdownTimeout, defaultShutdownTimeout)
 	s.CleanupTimeout = cmp.Or(s.CleanupTimeout, defaultCleanupTimeout)

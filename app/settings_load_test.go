@@ -73,6 +73,8 @@ func TestLoad_EveryKey(t *testing.T) {
 	equal(t, "READ_HEADER_TIMEOUT", s.ReadHeaderTimeout, 5*time.Second)
 	equal(t, "IDLE_TIMEOUT", s.IdleTimeout, time.Minute)
 	equal(t, "STREAM_WRITE_TIMEOUT", s.StreamWriteTimeout, 1500*time.Millisecond)
+	equal(t, "STREAM_HEARTBEAT: null", s.StreamHeartbeat, app.NoLimit)
+	equal(t, "STREAM_MAX_AGE", s.StreamMaxAge, time.Hour)
 	equal(t, "MAX_STREAMS", s.MaxStreams, 100)
 	equal(t, "PROCESSES", s.Processes, 4)
 	equal(t, "SILENCED_SYSTEM_CHECKS", s.SilencedSystemChecks, []string{"security.W004", "polls.W001"})

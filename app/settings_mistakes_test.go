@@ -255,6 +255,14 @@ func TestLoad_Mistakes(t *testing.T) {
 				`settings.yaml:2: SECURE_REFERRER_POLICY: "origin, none": has the unknown policy "none"; say one of no-referrer,…`,
 		},
 		{
+			name: "heartbeats that cannot be", yaml: "STREAM_HEARTBEAT: -1\n",
+			want: `settings.yaml:1: STREAM_HEARTBEAT: "-1": is negative; use null to send none`,
+		},
+		{
+			name: "a heartbeat that is no time", yaml: "STREAM_HEARTBEAT: often\n",
+			want: `settings.yaml:1: STREAM_HEARTBEAT: "often": is no duration; write seconds as a number, a duration such as 500ms or 15s, or null to send none`,
+		},
+		{
 			name: "negative numbers", yaml: "MAX_STREAMS: -1\n" + aliases + "    MAX_CONNECTIONS: -2\n",
 			want: `settings.yaml:1: MAX_STREAMS: "-1": is negative; use 0 for none` + "\n" +
 				"settings.yaml:5: DATABASES.default.MAX_CONNECTIONS: -2 is negative; leave it out for the default",

@@ -21,6 +21,8 @@ func TestSettings_ZeroMeansTheDefaults(t *testing.T) {
 	equal(t, "READ_HEADER_TIMEOUT", s.ReadHeaderTimeout, 10*time.Second)
 	equal(t, "IDLE_TIMEOUT", s.IdleTimeout, 120*time.Second)
 	equal(t, "STREAM_WRITE_TIMEOUT", s.StreamWriteTimeout, 30*time.Second)
+	equal(t, "STREAM_HEARTBEAT", s.StreamHeartbeat, 15*time.Second)
+	equal(t, "STREAM_MAX_AGE", s.StreamMaxAge, 0)
 	equal(t, "SHUTDOWN_TIMEOUT", s.ShutdownTimeout, 10*time.Second)
 	equal(t, "CLEANUP_TIMEOUT", s.CleanupTimeout, 5*time.Second)
 	equal(t, "LOG_LEVEL", s.LogLevel.String(), "INFO")

@@ -55,6 +55,7 @@ func (s Settings) validateNumbers(bad complaint) {
 		{"READ_HEADER_TIMEOUT", s.ReadHeaderTimeout},
 		{"IDLE_TIMEOUT", s.IdleTimeout},
 		{"STREAM_WRITE_TIMEOUT", s.StreamWriteTimeout},
+		{"STREAM_MAX_AGE", s.StreamMaxAge},
 		{"SHUTDOWN_TIMEOUT", s.ShutdownTimeout},
 		{"CLEANUP_TIMEOUT", s.CleanupTimeout},
 	} {
@@ -72,6 +73,9 @@ func (s Settings) validateNumbers(bad complaint) {
 	}
 	if s.Processes < 0 {
 		bad("PROCESSES", strconv.Itoa(s.Processes), "is negative", "leave it out for one")
+	}
+	if s.StreamHeartbeat < NoLimit {
+		bad("STREAM_HEARTBEAT", s.StreamHeartbeat.String(), "is negative", "use app.NoLimit to send none")
 	}
 	if s.MaxBody < NoLimit {
 		bad("MAX_BODY", strconv.FormatInt(s.MaxBody, 10), "is negative", "use app.NoLimit for no limit")

@@ -37,7 +37,7 @@ func TestValues_HaveEveryKeyAndNoSecret(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		"SECRET_KEY": "[hidden]", "DATABASES.default.PASSWORD": "[hidden]", "DATABASES.default.OPTIONS.sslmode": `"verify-full"`,
-		"APPEND_SLASH": "false", "STREAM_WRITE_TIMEOUT": "1.5s", "DATABASES.default.CONN_MAX_IDLE": "300", "MAX_BODY": "10000000",
+		"APPEND_SLASH": "false", "STREAM_WRITE_TIMEOUT": "1.5s", "STREAM_HEARTBEAT": "null", "DATABASES.default.CONN_MAX_IDLE": "300", "MAX_BODY": "10000000",
 		"TRUSTED_PROXIES": `["10.0.0.0/8", "192.0.2.1/32", "2001:db8::1/128"]`,
 	} {
 		if values[key].Value != want {

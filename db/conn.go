@@ -171,7 +171,16 @@ func (c *Conn) acquireLocked(ctx context.Context, place pool.Place) error {
 		return nil
 	}
 	c.lease, c.uses = l, 0
+	c.scope.leases.Add(1)
 	return nil
+}
+
+// forgetLocked is the end of the lease, if there is one, for this connection.
+func (c *Conn) forgetLocked() {
+	if c.lease != nil {
+		c.lease = nil
+		c.scope.leases.Add(-1)
+	}
 }
 
 func (c *Conn) awaitLocked(ctx context.Context) error {
@@ -202,7 +211,7 @@ func (c *Conn) Ended(l *pool.Lease) {
 		c.mu.Unlock()
 		return
 	}
-	c.lease = nil
+	c.forgetLocked()
 	c.mu.Unlock()
 	c.scope.spent(l)
 	l.Release("statement", pool.Place{}, false)
@@ -212,7 +221,7 @@ func (c *Conn) Ended(l *pool.Lease) {
 func (c *Conn) release(reason string, place pool.Place, drop bool) {
 	c.mu.Lock()
 	l := c.lease
-	c.lease = nil
+	c.forgetLocked()
 	c.mu.Unlock()
 	if l != nil {
 		c.scope.spent(l)
@@ -229,7 +238,7 @@ func (c *Conn) giveBack(reason string, place pool.Place, drop bool) error {
 		return err
 	}
 	l := c.lease
-	c.lease = nil
+	c.forgetLocked()
 	c.mu.Unlock()
 	if l != nil {
 		c.scope.spent(l)
@@ -251,7 +260,7 @@ func (c *Conn) releaseIdle(reason string, place pool.Place) bool {
 		c.mu.Unlock()
 		return false
 	}
-	c.lease = nil
+	c.forgetLocked()
 	c.mu.Unlock()
 	c.scope.spent(l)
 	l.Release(reason, place, false)

@@ -24,6 +24,7 @@ type Scope struct {
 	keep       atomic.Bool  // by KeepConnection
 	snapshots  atomic.Int32 // of Iterate, open now
 	lease      atomic.Pointer[Lease]
+	leases     atomic.Int32 // that its connections have now
 
 	opened *opened    // by whom
 	run    bool       // by Run
@@ -332,6 +333,10 @@ func (sc *Scope) Held() error {
 	}
 	return nil
 }
+
+// Leases counts the leases that the scope has now: while it is zero, nothing is
+// open, and [Scope.Held] need not be asked.
+func (sc *Scope) Leases() *atomic.Int32 { return &sc.leases }
 
 // Usage returns how many statements the scope has sent and how long it spent in
 // the database.

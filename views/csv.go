@@ -26,9 +26,17 @@ import (
 // first that it has, or as strings, numbers, booleans and bytes are. Times are in
 // RFC 3339. A nil pointer, a NULL and the zero time are empty. Fields of other
 // types are an error before the first byte that names the field.
+//
+// An error in the middle breaks the response off behind the last whole row.
 func CSV[T any](rows iter.Seq2[T, error]) iter.Seq2[[]byte, error] {
+	return CSVWith(CSVOptions{}, rows)
+}
+
+// CSVWith is [CSV] for those who read it otherwise than programs do: see
+// [CSVOptions].
+func CSVWith[T any](o CSVOptions, rows iter.Seq2[T, error]) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		table, err := newTable(reflect.TypeFor[T]())
+		table, err := newTable(reflect.TypeFor[T](), o)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -36,7 +44,7 @@ func CSV[T any](rows iter.Seq2[T, error]) iter.Seq2[[]byte, error] {
 		begun := false
 		for row, err := range rows {
 			if err == nil && !begun {
-				begun, err = true, table.writeHeader()
+				begun, err = true, table.begin()
 			}
 			if err == nil {
 				err = table.writeRow(reflect.ValueOf(&row).Elem())
@@ -53,16 +61,18 @@ func CSV[T any](rows iter.Seq2[T, error]) iter.Seq2[[]byte, error] {
 		if begun {
 			return
 		}
-		err = table.writeHeader()
+		err = table.begin()
 		yield(table.chunk.Bytes(), err)
 	}
 }
 
 // table writes the rows of one type into a chunk.
 type table struct {
+	CSVOptions
 	row     reflect.Type
 	columns []column // none: the row is a []string
 	cells   []string
+	safe    []string // cells without formulas
 	chunk   bytes.Buffer
 	writer  *csv.Writer
 }
@@ -73,9 +83,10 @@ type column struct {
 	format
 }
 
-func newTable(row reflect.Type) (*table, error) {
-	t := &table{row: row}
+func newTable(row reflect.Type, o CSVOptions) (*table, error) {
+	t := &table{CSVOptions: o, row: row}
 	t.writer = csv.NewWriter(&t.chunk)
+	t.writer.Comma, t.writer.UseCRLF = cmp.Or(o.Comma, t.writer.Comma), o.CRLF
 	if row == reflect.TypeFor[[]string]() {
 		return t, nil
 	}
@@ -107,7 +118,14 @@ func isCell(t reflect.Type) bool {
 	return has[encoding.TextMarshaler](t) || has[driver.Valuer](t)
 }
 
-func (t *table) writeHeader() error {
+// begin writes what stands before the first row.
+func (t *table) begin() error {
+	if t.BOM {
+		t.chunk.WriteString(byteOrderMark)
+	}
+	if t.NoHeader {
+		return nil
+	}
 	for i, c := range t.columns {
 		t.cells[i] = c.name
 	}
@@ -142,12 +160,28 @@ func (t *table) write(cells []string) error {
 	case len(cells) == 0:
 		return nil
 	case len(cells) == 1 && cells[0] == "":
-		t.chunk.WriteString("\"\"\n") // encoding/csv writes an empty line, and skips it when reading
+		t.chunk.WriteString("\"\"") // encoding/csv writes an empty line, and skips it when reading
+		if t.CRLF {
+			t.chunk.WriteByte('\r')
+		}
+		t.chunk.WriteByte('\n')
 		return nil
+	}
+	if t.FormulaSafe {
+		cells = t.harmless(cells)
 	}
 	if err := t.writer.Write(cells); err != nil {
 		return fmt.Errorf("views: CSV: %w", err)
 	}
 	t.writer.Flush()
 	return t.writer.Error()
+}
+
+// harmless returns the cells without formulas. The caller's are not touched.
+func (t *table) harmless(cells []string) []string {
+	t.safe = append(t.safe[:0], cells...)
+	for i, cell := range t.safe {
+		t.safe[i] = harmless(cell)
+	}
+	return t.safe
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,7 +14,7 @@ import (
 // connection. Views themselves never need it.
 //
 // A cycle belongs to one request. Its methods are called from the goroutine that
-// serves this request.
+// serves this request, if they do not say otherwise.
 type Cycle interface {
 	// Release explicitly gives back every database connection that the request
 	// holds and lets later statements lease one each, for their own time. It
@@ -28,9 +29,17 @@ type Cycle interface {
 
 	// Held returns nil when the request holds nothing open, and otherwise an
 	// error that names both places: where the rows or the block were opened and
-	// where the stream yields. It runs at every yield, the first included, before
-	// the chunk is taken; it should cost next to nothing when all is well.
+	// where the stream yields. It runs before a chunk is taken, the first included,
+	// and may be left out for one that comes while Leases is zero.
 	Held(ctx context.Context) error
+
+	// Leases counts the database connections that the request has now, which is
+	// all that a yield of a fast stream looks at. Nil has it ask Held at each.
+	Leases() *atomic.Int32
+
+	// Stop ends the context of the request with this cause, while its response
+	// goes on. It may be called from any goroutine until ended is.
+	Stop(cause error)
 
 	// StartStream counts a stream in, before anything is released. It returns an
 	// error, an [Error] with status 503, when no more streams may start. The
@@ -38,9 +47,8 @@ type Cycle interface {
 	// calls ended exactly once, after its generator and its Close.
 	StartStream(ctx context.Context) (progress *Progress, ended func(), err error)
 
-	// StreamWriteTimeout returns how long a client may take for one write of a
-	// stream; zero is 30 seconds.
-	StreamWriteTimeout() time.Duration
+	// StreamSettings returns what the site says about all its streams.
+	StreamSettings() StreamSettings
 
 	// Reverse returns the path of the named route, prefix included, with args
 	// for its wildcards in their order. Django's reverse.
@@ -50,16 +58,25 @@ type Cycle interface {
 	Templates() *Templates
 }
 
+// StreamSettings are what a site says about all its streams.
+type StreamSettings struct {
+	WriteTimeout time.Duration // how long a client may take for one write; zero is 30 seconds
+	Heartbeat    time.Duration // see [StreamingResponse]; zero is 15 seconds, negative never
+	MaxAge       time.Duration // how long a stream may last; zero or less is for ever
+}
+
 // alone is the cycle of a request that nobody serves: a view in a unit test.
 type alone struct{}
 
 var errAlone = errors.New("views: this request is served by no site")
 
-func (alone) Release(context.Context) error     { return nil }
-func (alone) Keep(context.Context)              {}
-func (alone) Held(context.Context) error        { return nil }
-func (alone) StreamWriteTimeout() time.Duration { return 0 }
-func (alone) Templates() *Templates             { return nil }
+func (alone) Release(context.Context) error  { return nil }
+func (alone) Keep(context.Context)           {}
+func (alone) Held(context.Context) error     { return nil }
+func (alone) StreamSettings() StreamSettings { return StreamSettings{} }
+func (alone) Leases() *atomic.Int32          { return new(atomic.Int32) }
+func (alone) Stop(error)                     {}
+func (alone) Templates() *Templates          { return nil }
 func (alone) StartStream(context.Context) (*Progress, func(), error) {
 	return nil, func() {}, nil
 }

@@ -28,13 +28,19 @@ type Event[T any] struct {
 // Events answers with server-sent events. The headers go out at once, so that the
 // page knows that it is connected before there is an event; an error of the
 // sequence, also its first, therefore breaks the connection, and the browser
-// connects again. Each event is a chunk.
+// connects again. Each event is a chunk. While there is none, a comment is sent as
+// often as the site's STREAM_HEARTBEAT says, 15 seconds by default.
+//
+// A stream that is told to end, because the site stops or by its MaxAge, may send a
+// last event: its context ends with the cause, and one more yield is taken. The
+// browser connects again in any case, and says the last ID that it has got:
+// [Request.LastEventID].
 //
 // A newline in an ID or in the name of an event, a NUL in an ID, and data that
 // does not encode end the stream with an error. The fields of the response may be
 // set before it is returned.
 func Events[T any](events iter.Seq2[Event[T], error]) StreamingResponse {
-	return StreamingResponse{ContentType: "text/event-stream", Body: func(yield func([]byte, error) bool) {
+	return StreamingResponse{ContentType: "text/event-stream", Heartbeat: []byte(":\n\n"), Body: func(yield func([]byte, error) bool) {
 		var block bytes.Buffer
 		for event, err := range events {
 			if err == nil {

@@ -18,7 +18,7 @@ func ExampleEvents() {
 		EUR  float64
 	}
 	prices := func(r *views.Request) (views.Response, error) {
-		last, _ := strconv.Atoi(r.Header.Get("Last-Event-ID"))
+		last, _ := strconv.Atoi(r.LastEventID())
 		return views.Events(func(yield func(views.Event[Price], error) bool) {
 			for n := last + 1; n <= 3; n++ {
 				event := views.Event[Price]{ID: strconv.Itoa(n), Event: "price", Data: Price{"tea", float64(n)}}

@@ -31,7 +31,7 @@ func ExampleFile() {
 		fmt.Println(recorder.Code, recorder.Body, recorder.Header().Get("Content-Disposition"))
 	}
 	// Output:
-	// 206 234 attachment; filename=sales.txt
+	// 206 234 attachment; filename="sales.txt"
 	// true
 	// true
 }

@@ -20,7 +20,9 @@ import (
 // A name that does not exist, is a directory or is no valid [fs.ValidPath], such
 // as one with "..", is [ErrNotFound]; directories are never listed. A Status
 // other than 0 and 200 sends the whole file with that status, whatever the client
-// asked for, and so does a file that cannot seek. Django's FileResponse.
+// asked for, and so does a file that cannot seek. A client may take as long for the
+// whole as it likes, but not for a piece of it: see STREAM_WRITE_TIMEOUT of the site.
+// Django's FileResponse.
 type File struct {
 	Status      int
 	Header      http.Header
@@ -28,7 +30,7 @@ type File struct {
 	FS          fs.FS
 	Name        string // slash-separated, relative to FS
 	ContentType string // by default guessed from the Name, then from the content
-	Attachment  string // when set, browsers save the file under this name (RFC 6266)
+	Attachment  string // when set, browsers save the file under this name, of whatever script
 }
 
 // Respond sends the file, or what the conditions of the request ask for instead.
@@ -40,7 +42,7 @@ func (f File) Respond(w http.ResponseWriter, r *Request) (err error) {
 	if f.FS == nil {
 		return fmt.Errorf("views: File: %q has no FS: say where it is", f.Name)
 	}
-	if err := h.oneType(); err != nil {
+	if err := errors.Join(h.oneType(), h.attach(f.Attachment)); err != nil {
 		return err
 	}
 	file, info, err := f.open()
@@ -50,10 +52,7 @@ func (f File) Respond(w http.ResponseWriter, r *Request) (err error) {
 	defer func() { err = errors.Join(err, file.Close()) }()
 
 	h.apply(w)
-	if f.Attachment != "" {
-		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Attachment}))
-	}
-	to := &fileWriter{ResponseWriter: w, name: f.Name}
+	to := &fileWriter{paced: pace(w, r), name: f.Name}
 	if content, ok := seekable(file); ok && h.status == http.StatusOK {
 		http.ServeContent(to, r.Request, f.Name, info.ModTime(), content)
 		return to.err
@@ -149,14 +148,14 @@ type seekingSource struct {
 
 // fileWriter keeps the error that http.ServeContent has no way to return.
 type fileWriter struct {
-	http.ResponseWriter
+	*paced
 	name string
 	err  error
 }
 
 // ReadFrom is what io.Copy calls; it leaves the way to sendfile open.
 func (w *fileWriter) ReadFrom(from io.Reader) (int64, error) {
-	n, err := io.Copy(w.ResponseWriter, from)
+	n, err := w.paced.ReadFrom(from)
 	if err != nil && w.err == nil {
 		_, byOS := errors.AsType[*fs.PathError](err)
 		if _, byFS := errors.AsType[readError](err); byOS || byFS {

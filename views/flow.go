@@ -1,85 +1,258 @@
 package views
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // The bounds of a stream, in bytes and in time.
 const (
-	holdSize     = 32 << 10             // held back at most, then it is written
-	holdTime     = 5 * time.Millisecond // held back at most, then it is flushed
-	writeTimeout = 30 * time.Second     // a client that does not take a write within it has gone
+	holdSize  = 64 << 10             // held back at most, then it is written
+	holdTime  = 5 * time.Millisecond // held back at most, then it is flushed
+	largeSize = 16 << 10             // a larger chunk is better written than copied
 )
 
 // flow is the way of the chunks to the client. A chunk that comes later than
 // holdTime after the last flush goes out at once. Those that come faster are
 // collected, and a timer flushes what has collected: no goroutine waits with a
 // stream, a source that falls silent has nothing held back for longer than
-// holdTime, and a silent stream holds no buffer.
+// holdTime, and a silent stream holds no buffer. The same timer sends the
+// heartbeat, and tells a stream that is old enough to end.
+//
+// Most chunks of a fast source only go into the buffer, without a lock: see yield.
 type flow struct {
+	ctx      context.Context
 	head     *head
-	timeout  time.Duration
+	limits   limits
 	progress *Progress
+	began    time.Time
 	ticks    sync.WaitGroup // a timer that is set or fires
+
+	held  atomic.Pointer[held] // never nil
+	taken atomic.Int64         // how much held has, or that it was taken away
+	none  held                 // has no room, and nothing
 
 	mu       sync.Mutex // guards the rest, and every use of the writer
 	w        http.ResponseWriter
 	control  *http.ResponseController
-	started  bool        // the headers are out
-	held     []byte      // not written yet
-	chunks   int64       // taken and not counted yet
-	timer    *time.Timer // flushes, nil before its first use
-	waiting  bool        // for the timer
+	started  bool // the headers are out
+	waiting  bool // for the timer to flush
 	flushed  time.Time
+	flushAt  time.Time // when waiting
 	armed    time.Time // when the write deadline was set, zero when there is none
+	room     int       // of the next held
 	err      error     // the first failure of the writer; nothing is written after it
 	panicked any       // by the writer in the timer's goroutine, for the stream's
+
+	timer *time.Timer // nil before its first use
+	due   time.Time   // when it fires, zero when it is not set
+	aged  bool        // MaxAge is over
+
+	ask      *asking
+	lastWord bool  // was said
+	refused  bool  // yield has returned false
+	outcome  error // why
 	closed   bool
 }
 
-func newFlow(w http.ResponseWriter, h *head, timeout time.Duration, progress *Progress) *flow {
-	if timeout == 0 {
-		timeout = writeTimeout
+// held is what is held back. The stream's goroutine fills it; the timer reads as
+// much of it as taken says.
+type held struct {
+	size   int
+	buffer []byte
+}
+
+// taken is one word: bytes, the number of chunks above them, and the sign.
+const (
+	oneChunk  = 1 << 32
+	takenAway = -1 << 63
+	everySo   = 63 * oneChunk // one in 64 chunks that are held back looks at the context
+)
+
+func takenBytes(v int64) int    { return int(v & (oneChunk - 1)) }
+func takenChunks(v int64) int64 { return v &^ takenAway / oneChunk }
+
+func newFlow(w http.ResponseWriter, ctx context.Context, h *head, l limits, progress *Progress) *flow {
+	f := &flow{
+		ctx: ctx, head: h, limits: l, progress: progress, began: time.Now(),
+		w: w, control: http.NewResponseController(w),
 	}
-	f := &flow{head: h, timeout: timeout, progress: progress, w: w, control: http.NewResponseController(w)}
+	f.held.Store(&f.none)
 	progress.state.Store(stateGenerating)
 	f.deadline(time.Time{}) // the server's WriteTimeout does not cut streams
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wind()
 	return f
 }
 
-// send takes a chunk. Its memory is the caller's again when send returns.
-func (f *flow) send(chunk []byte) error {
-	if len(chunk) == 0 {
-		return nil
+// yield returns what the generator is given. The memory of a chunk is the
+// generator's again when that returns.
+//
+// A chunk that there is room for is copied behind what is held back, and then
+// counted in taken. The timer marks this word when it takes what is held: so either
+// the timer has seen the chunk, or the count comes back with the mark. Then
+// everything before the chunk has been taken and the chunk has not, and it goes the
+// slow way.
+//
+// It is not inlined, because then nothing would be inlined in the function that it
+// returns.
+//
+//go:noinline
+func (f *flow) yield() func(chunk []byte, failure error) bool {
+	leased := f.limits.leased
+	return func(chunk []byte, failure error) bool {
+		h := f.held.Load()
+		if len(chunk) == 0 || len(chunk) > len(h.buffer)-h.size || failure != nil || leased.Load() != 0 {
+			return f.send(chunk, failure)
+		}
+		h.size += copy(h.buffer[h.size:], chunk)
+		taken := f.taken.Add(oneChunk + int64(len(chunk)))
+		switch {
+		case taken < 0:
+			return f.send(chunk, nil)
+		case taken&everySo == 0 && f.ctx.Err() != nil:
+			return f.hear()
+		}
+		return true
 	}
+}
+
+var errIgnored = errors.New("views: the generator continued iteration after yield had returned false")
+
+// send takes a chunk the slow way, or the failure of the generator, or refuses.
+func (f *flow) send(chunk []byte, failure error) bool {
 	f.mu.Lock()
-	f.chunks++
-	if f.waiting && len(chunk) <= cap(f.held)-len(f.held) { // a fast source: most chunks come here
-		f.held = append(f.held, chunk...)
-		f.mu.Unlock()
-		return nil
-	}
 	defer f.mu.Unlock()
-	if err := f.failed(); err != nil {
+	switch {
+	case f.closed: // by a goroutine that the generator has left behind
+		return false
+	case f.refused:
+		panic(errIgnored)
+	case failure != nil:
+		return f.refuse(failure)
+	}
+	if a := askedBy(chunk); a != nil {
+		f.ask = a.answer(f.ctx)
+		return true
+	}
+	if err := f.mayGoOn(); err != nil {
+		return f.refuse(err)
+	}
+	if err := f.limits.held(f.ctx); err != nil {
+		return f.refuse(err)
+	}
+	if len(chunk) > 0 {
+		f.take(chunk)
+	}
+	return f.err == nil || f.refuse(f.err)
+}
+
+// hear is the end of yield for a chunk that is held back while the context has
+// ended.
+func (f *flow) hear() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	if err := f.mayGoOn(); err != nil {
+		return f.refuse(err)
+	}
+	f.letGo(time.Now())
+	f.flush()
+	return f.err == nil || f.refuse(f.err)
+}
+
+// mayGoOn returns why no more chunks are taken. A stream that is told to end, and
+// not because its client has left, may say one more: its last word.
+func (f *flow) mayGoOn() error {
+	if err := f.failed(); err != nil { // it may be why the context has ended
 		return err
 	}
-	if f.waiting {
-		f.hold(chunk)
-		return f.err
+	if f.ctx.Err() == nil && !f.aged {
+		return nil
 	}
+	cause := context.Cause(f.ctx)
+	if cause == nil {
+		cause = ErrMaxAge
+	}
+	if f.lastWord || isDeparture(cause) {
+		return cause
+	}
+	f.lastWord = true
+	return nil
+}
+
+// refuse ends the stream: yield returns false.
+func (f *flow) refuse(err error) bool {
+	f.refused, f.outcome = true, err
+	f.letGo(time.Now())
+	return false
+}
+
+// take sends the chunk now, or holds it back for the timer.
+func (f *flow) take(chunk []byte) {
 	now := time.Now()
-	if early := holdTime - now.Sub(f.flushed); early > 0 {
-		f.wait(early)
-		f.hold(chunk)
-		return f.err
+	early := holdTime - now.Sub(f.flushed)
+	switch {
+	case f.lastWord:
+		f.letGo(now)
+	case f.waiting:
+		f.hold(chunk, now)
+		return
+	case early > 0:
+		f.waiting, f.flushAt = true, now.Add(early)
+		f.set(f.flushAt)
+		f.hold(chunk, now)
+		return
 	}
-	f.held = nil
-	f.write(chunk, now)
+	f.write(chunk, 1, now)
 	f.flush()
-	return f.err
+}
+
+// hold keeps the chunk for the timer. What is too much is written without a flush.
+func (f *flow) hold(chunk []byte, now time.Time) {
+	if len(chunk) > largeSize {
+		f.letGo(now)
+		f.write(chunk, 1, now)
+		return
+	}
+	h := f.held.Load()
+	switch {
+	case h == &f.none:
+		f.room = max(f.room, 512, len(chunk))
+		h = &held{buffer: make([]byte, f.room)}
+		f.taken.Store(0)
+		f.held.Store(h)
+	case h.size+len(chunk) > holdSize:
+		f.write(h.buffer[:h.size], takenChunks(f.taken.Load()), now)
+		h.size = 0
+		f.taken.Store(0)
+	case h.size+len(chunk) > len(h.buffer): // in few steps, and not beyond holdSize
+		f.room = min(max(h.size+len(chunk), 8*len(h.buffer)), holdSize)
+		h = &held{h.size, append(make([]byte, 0, f.room), h.buffer[:h.size]...)[:f.room]}
+		f.held.Store(h)
+	}
+	h.size += copy(h.buffer[h.size:], chunk)
+	f.taken.Add(oneChunk + int64(len(chunk)))
+}
+
+// letGo writes what is held back, without a flush. The source may be silent from
+// now on, and for long: the buffer goes, too.
+func (f *flow) letGo(now time.Time) {
+	v := f.taken.Or(takenAway)
+	h := f.held.Swap(&f.none)
+	if h == &f.none {
+		return
+	}
+	size := takenBytes(v)
+	f.room = min(f.room, 8*size)
+	f.write(h.buffer[:size], takenChunks(v), now)
 }
 
 // sendHeaders sends the headers of a stream that has no chunk, or none yet.
@@ -93,6 +266,16 @@ func (f *flow) sendHeaders() error {
 	f.start()
 	f.flush()
 	return f.err
+}
+
+// end returns why yield has refused, nil when it has not.
+func (f *flow) end() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ask != nil && f.ask.late != nil {
+		return errors.Join(f.outcome, f.ask.late)
+	}
+	return f.outcome
 }
 
 // close sends what is held back. When it returns, nobody touches the writer any
@@ -109,138 +292,14 @@ func (f *flow) close() error {
 		return err
 	}
 	now := time.Now()
+	f.letGo(now)
 	if f.waiting {
-		f.write(f.held, now)
 		f.flush()
 	}
 	if f.err == nil {
 		// The server has the end of the body to write. It takes the deadline away
 		// before the next request of this connection.
-		f.deadline(now.Add(f.timeout))
+		f.deadline(now.Add(f.limits.writeTimeout))
 	}
 	return f.err
-}
-
-// hold keeps the chunk for the timer. What is too much is written without a
-// flush, and a large chunk is better written than copied.
-func (f *flow) hold(chunk []byte) {
-	large := len(chunk) > holdSize/2
-	if large || len(f.held)+len(chunk) > holdSize {
-		now := time.Now()
-		f.write(f.held, now)
-		f.held = f.held[:0]
-		if large {
-			f.write(chunk, now)
-			return
-		}
-	}
-	if need := len(f.held) + len(chunk); need > cap(f.held) { // in few steps, and not beyond holdSize
-		f.held = append(make([]byte, 0, min(max(need, 8*cap(f.held), 512), holdSize)), f.held...)
-	}
-	f.held = append(f.held, chunk...)
-}
-
-// wait sets the timer.
-func (f *flow) wait(d time.Duration) {
-	f.waiting = true
-	f.ticks.Add(1)
-	if f.timer == nil {
-		f.timer = time.AfterFunc(d, f.tick)
-	} else {
-		f.timer.Reset(d)
-	}
-}
-
-// tick flushes what has collected. It runs in the goroutine of the timer.
-func (f *flow) tick() {
-	defer f.ticks.Done()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return
-	}
-	defer func() {
-		// A writer may panic to abort its request; only the goroutine of the
-		// request can.
-		if f.panicked = recover(); f.panicked != nil {
-			f.fail(errPanicked)
-		}
-	}()
-	f.write(f.held, time.Now())
-	f.held = nil // the source may be silent now, and for long
-	f.flush()
-}
-
-var errPanicked = errors.New("views: the response writer has panicked")
-
-// failed returns the first failure of the writer, and lets its panic go on.
-func (f *flow) failed() error {
-	if p := f.panicked; p != nil {
-		f.panicked = nil
-		panic(p)
-	}
-	return f.err
-}
-
-// start sends the headers, once.
-func (f *flow) start() {
-	if f.started {
-		return
-	}
-	f.started = true
-	f.head.applyStream(f.w)
-	f.w.WriteHeader(f.head.status)
-}
-
-func (f *flow) write(p []byte, now time.Time) {
-	if f.err != nil || len(p) == 0 {
-		return
-	}
-	f.arm(now)
-	f.start()
-	f.progress.state.Store(stateWriting)
-	n, err := f.w.Write(p)
-	f.progress.state.Store(stateGenerating)
-	if err != nil {
-		f.fail(err)
-		return
-	}
-	f.progress.wrote(n, f.chunks)
-	f.chunks = 0
-}
-
-// fail keeps the first failure of the writer, and has the next chunk find it.
-func (f *flow) fail(err error) {
-	f.err = unsent(err)
-	f.waiting = false
-}
-
-func (f *flow) flush() {
-	f.waiting = false
-	if f.err != nil {
-		return
-	}
-	if err := f.control.Flush(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		f.fail(err)
-		return
-	}
-	f.flushed = time.Now()
-	// HTTP/2 resets a stream whose deadline passes, also while it is silent.
-	f.armed = time.Time{}
-	f.deadline(time.Time{})
-}
-
-// arm gives the next write its deadline. One that is young enough still serves.
-func (f *flow) arm(now time.Time) {
-	if !f.armed.IsZero() && now.Sub(f.armed) < f.timeout/32 {
-		return
-	}
-	f.armed = now
-	f.deadline(now.Add(f.timeout))
-}
-
-// deadline tells the server. Its error is not kept: a writer without deadlines
-// has none, and on a broken connection the write says so.
-func (f *flow) deadline(t time.Time) {
-	_ = f.control.SetWriteDeadline(t)
 }

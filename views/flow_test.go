@@ -2,6 +2,7 @@ package views_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -28,6 +29,7 @@ type clocked struct {
 	flushes  []flushed
 	deadline time.Time
 	timeout  time.Duration // of a write
+	cancel   context.CancelCauseFunc
 	onWrite  func() error
 	onFlush  func() error
 }
@@ -96,11 +98,21 @@ func (c *clocked) SetWriteDeadline(at time.Time) error {
 func (c *clocked) run(response views.StreamingResponse) error { return c.runAs(nil, response) }
 
 func (c *clocked) runAs(l *life, response views.StreamingResponse) error {
+	return c.runIn(l, func(context.Context) views.StreamingResponse { return response })
+}
+
+// runIn lets the generator have the context of its request.
+func (c *clocked) runIn(l *life, response func(context.Context) views.StreamingResponse) error {
 	var cycle views.Cycle
 	if l != nil {
 		cycle = l
 	}
-	err := response.Respond(c, views.NewRequest(httptest.NewRequest(http.MethodGet, "/", nil), cycle))
+	ctx, cancel := context.WithCancelCause(c.t.Context())
+	defer cancel(nil)
+	if c.cancel = cancel; l != nil {
+		l.stop = cancel
+	}
+	err := response(ctx).Respond(c, views.NewRequest(httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil), cycle))
 	c.over = true
 	return err
 }

@@ -39,6 +39,13 @@ func (r *Request) Query(name string) string {
 	return r.URL.Query().Get(name)
 }
 
+// LastEventID returns the ID of the last server-sent event that the client has got,
+// which a browser says when it connects again; "" when it comes for the first time,
+// or when no event had an ID.
+func (r *Request) LastEventID() string {
+	return r.Header.Get("Last-Event-ID")
+}
+
 // Prefix returns the path under which the site is mounted, as it is written in a
 // URL and without a trailing slash: "/shop" behind
 // http.StripPrefix("/shop", site), "" when the site has the whole host. It is

@@ -153,7 +153,11 @@ func (h *head) send(w http.ResponseWriter, r *Request, body content) error {
 	if err := h.begin(w, body.Len()); err != nil || h.empty(r) {
 		return err
 	}
-	_, err := body.WriteTo(w)
+	var to io.Writer = w
+	if body.Len() > pieceSize {
+		to = pace(w, r)
+	}
+	_, err := body.WriteTo(to)
 	return unsent(err)
 }
 
@@ -162,7 +166,11 @@ func (h *head) sendString(w http.ResponseWriter, r *Request, body string) error 
 	if err := h.begin(w, len(body)); err != nil || h.empty(r) {
 		return err
 	}
-	_, err := io.WriteString(w, body)
+	var to io.Writer = w
+	if len(body) > pieceSize {
+		to = pace(w, r)
+	}
+	_, err := io.WriteString(to, body)
 	return unsent(err)
 }
 

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/goquintet/quintet/views"
 )
@@ -25,6 +25,8 @@ type life struct {
 	heldErr    func() error
 	templates  *views.Templates
 	progress   views.Progress
+	settings   views.StreamSettings
+	stop       context.CancelCauseFunc
 
 	mu     sync.Mutex
 	events []string
@@ -67,7 +69,14 @@ func (l *life) Held(context.Context) error {
 	return l.heldErr()
 }
 
-func (l *life) StreamWriteTimeout() time.Duration { return 0 }
+func (l *life) StreamSettings() views.StreamSettings { return l.settings }
+func (l *life) Leases() *atomic.Int32                { return nil }
+
+func (l *life) Stop(cause error) {
+	if l.stop != nil {
+		l.stop(cause)
+	}
+}
 
 func (l *life) StartStream(context.Context) (*views.Progress, func(), error) {
 	if l.startErr != nil {

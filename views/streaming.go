@@ -1,7 +1,6 @@
 package views
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +26,10 @@ type StreamingResponse struct {
 	// chunk, and asks not to be cached.
 	ContentType string
 
+	// Attachment, when set, has browsers save the body under this name, of whatever
+	// script.
+	Attachment string
+
 	// Body is the generator. It runs in the goroutine that serves the request. A
 	// chunk is valid until yield returns: the generator may reuse its memory. An
 	// empty chunk yields as any other, and nothing is sent for it, not even the
@@ -48,6 +51,19 @@ type StreamingResponse struct {
 	// writes; an HTTP/1 connection then ends with the response. Otherwise what the
 	// view left of that body is dropped before the generator starts.
 	ReadsBody bool
+
+	// Heartbeat is sent whenever nothing else was for HeartbeatEvery, so that
+	// neither a proxy nor the client takes a silent stream for a dead one, and the
+	// stream notices a client that has died in silence. It stands between two chunks,
+	// or before the first: it has to mean nothing there. Empty sends none; [Events]
+	// has a comment.
+	Heartbeat []byte
+	// HeartbeatEvery is the site's STREAM_HEARTBEAT when zero.
+	HeartbeatEvery time.Duration
+
+	// MaxAge is how long the stream may last: then it is told to end, see
+	// [ErrMaxAge]. Zero is the site's STREAM_MAX_AGE, negative is for ever.
+	MaxAge time.Duration
 
 	// Close runs exactly once when the response is over, after the generator, and
 	// also when Body never ran. It may be nil.
@@ -116,7 +132,7 @@ func start(r *Request) (progress *Progress, ended func(), err error) {
 // run asks the generator for chunks and sends them.
 func (s *StreamingResponse) run(w http.ResponseWriter, r *Request, h *head, progress *Progress) (err error) {
 	ctx := r.Context()
-	flow := newFlow(w, h, cmp.Or(s.writeTimeout, r.cycle.StreamWriteTimeout()), progress)
+	flow := newFlow(w, ctx, h, s.limits(r.cycle), progress)
 	defer func() {
 		// What is held back goes out after a failure too. When that fails, the
 		// first failure stays the news.
@@ -130,42 +146,11 @@ func (s *StreamingResponse) run(w http.ResponseWriter, r *Request, h *head, prog
 			return err
 		}
 	}
-	held := r.cycle.Held
-	if s.KeepConnection {
-		held = func(context.Context) error { return nil }
-	}
-	var ask *asking
-	for chunk, failure := range s.Body {
-		if failure != nil {
-			err = failure
-			break
-		}
-		if a := askedBy(chunk); a != nil {
-			ask = a.answer(ctx)
-			continue
-		}
-		if err = pass(ctx, held, flow, chunk); err != nil {
-			break
-		}
-	}
-	if ask != nil && ask.late != nil {
-		err = errors.Join(err, ask.late)
-	}
-	if err == nil {
-		err = flow.sendHeaders()
-	}
-	return err
-}
-
-// pass sends one chunk on its way, or says why the stream ends here.
-func pass(ctx context.Context, held func(context.Context) error, flow *flow, chunk []byte) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if err := held(ctx); err != nil {
+	s.Body(flow.yield())
+	if err := flow.end(); err != nil {
 		return err
 	}
-	return flow.send(chunk)
+	return flow.sendHeaders()
 }
 
 // stopped returns what the end of a stream's context makes of its outcome: its
@@ -173,7 +158,7 @@ func pass(ctx context.Context, held func(context.Context) error, flow *flow, chu
 // generator that took the hint and ended in order has answered in full.
 func stopped(ctx context.Context, err error) error {
 	cause := context.Cause(ctx)
-	left := errors.Is(cause, context.Canceled)
+	left := isDeparture(cause)
 	switch {
 	case cause == nil || errors.Is(err, ErrClientGone):
 		return err
@@ -190,6 +175,11 @@ func stopped(ctx context.Context, err error) error {
 	return fmt.Errorf("views: stream stopped: %w", err)
 }
 
+// isDeparture reports whether a context has ended because its client left.
+func isDeparture(cause error) bool {
+	return errors.Is(cause, context.Canceled) || errors.Is(cause, ErrClientGone)
+}
+
 func (s *StreamingResponse) closed() {
 	if s.Close != nil {
 		s.Close()
@@ -202,7 +192,7 @@ func (s *StreamingResponse) head() (*head, error) {
 	if err := h.check(); err != nil {
 		return nil, err
 	}
-	if err := h.oneType(); err != nil {
+	if err := errors.Join(h.oneType(), h.attach(s.Attachment)); err != nil {
 		return nil, err
 	}
 	if s.Body == nil {

@@ -227,7 +227,11 @@ func TestStreamingResponse_EndsWithTheCauseOfItsContext(t *testing.T) {
 		stop func(yield func([]byte, error) bool, ctx context.Context)
 		want error
 	}{
-		"a generator that goes on":       {func(yield func([]byte, error) bool, _ context.Context) { yield([]byte("b"), nil) }, errShutdown},
+		"a generator that goes on": {func(yield func([]byte, error) bool, _ context.Context) {
+			if !yield([]byte("b"), nil) || yield([]byte("c"), nil) {
+				t.Error("one chunk is the last word, and not two")
+			}
+		}, errShutdown},
 		"a generator that returns it":    {func(yield func([]byte, error) bool, ctx context.Context) { yield(nil, ctx.Err()) }, errShutdown},
 		"a generator that ends in order": {func(func([]byte, error) bool, context.Context) {}, nil},
 	} {

@@ -18,6 +18,11 @@
 // compares the pool with database/sql's: a spike of callers on a pool with few idle
 // connections, and a crowd of callers that is always there.
 //
+//	go run . downloads -rounds 10
+//
+// compares streams with net/http alone: a file of a GiB in large chunks, ten million
+// short lines; and tells how soon a line of a slow source is with its client.
+//
 //	go run . export -rows 2000000 -rate 1048576
 //
 // lets a slow client download a large table in each mode of db.Iterate: for how long a

@@ -94,7 +94,7 @@ func export(ctx context.Context, srv *server.Server, mode string, rate int) (e e
 		return e, err
 	}
 	began := time.Now()
-	if e.bytes, e.lines, err = download(ctx, "http://"+address+"/export.csv", rate); err != nil {
+	if e.bytes, e.lines, err = readAt(ctx, "http://"+address+"/export.csv", rate); err != nil {
 		return e, err
 	}
 	e.took = time.Since(began)
@@ -104,8 +104,8 @@ func export(ctx context.Context, srv *server.Server, mode string, rate int) (e e
 	return e, answer.Decode(&e.exportMeasured)
 }
 
-// download reads so many bytes per second, 0 is all of them at once, and counts.
-func download(ctx context.Context, url string, rate int) (bytes int64, lines int, err error) {
+// readAt reads so many bytes per second, 0 is all of them at once, and counts.
+func readAt(ctx context.Context, url string, rate int) (bytes int64, lines int, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, 0, err

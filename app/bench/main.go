@@ -58,6 +58,8 @@ func named(args []string) func(ctx context.Context, out io.Writer, args []string
 		return hubs
 	case "pool":
 		return pools
+	case "downloads":
+		return downloads
 	case "many":
 		return many
 	case "serve-many": // the process that many starts
