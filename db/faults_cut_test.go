@@ -32,11 +32,11 @@ func TestCut_InTheMiddleOfARowIsNeverTheEndOfTheRows(t *testing.T) {
 	t.Parallel()
 	proxy, settings := dbtest.NewProxy(t, onlyOne(dbtest.Database(t, dbtest.Postgres)))
 	conns := dbtest.Open(t, settings)
-	const want = 20_000
+	const want = 10_000
 	random := dice(t)
-	for range 20 {
+	for range 10 {
 		scope(t, conns, func(ctx context.Context, _ *db.Conn) error { return query(ctx) })
-		at := 1 + random.IntN(600_000)
+		at := 1 + random.IntN(250_000)
 		proxy.CutAfter(at)
 		n, sum := 0, 0
 		err := try(t.Context(), conns, func(ctx context.Context, conn *db.Conn) error {
@@ -175,7 +175,7 @@ func TestTwoAliases_ThatAreAwayTogetherAreBothNamedAndBothComeBack(t *testing.T)
 	t.Parallel()
 	one, first := dbtest.NewProxy(t, five(dbtest.Database(t, dbtest.Postgres), false))
 	two, second := dbtest.NewProxy(t, five(dbtest.Database(t, dbtest.Postgres), false))
-	first.AcquireTimeout, second.AcquireTimeout = time.Second, time.Second
+	first.AcquireTimeout, second.AcquireTimeout = 500*time.Millisecond, 500*time.Millisecond
 	conns := dbtest.OpenAll(t, map[string]db.Settings{"default": first, "second": second})
 	use := func(alias string) error {
 		return conns.Run(t.Context(), "test", func(ctx context.Context) error { return exec(ctx, db.Using(ctx, alias), "SELECT 1") })

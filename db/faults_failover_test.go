@@ -98,7 +98,7 @@ func TestF40_AServerThatRecoversIsNamedAndNotTriedInATightLoop(t *testing.T) {
 		text string
 		wait time.Duration
 	}{
-		{"a hot standby that should be a primary", true, "target_session_attrs", 2 * time.Second},
+		{"a hot standby that should be a primary", true, "target_session_attrs", time.Second},
 		{"a server that refuses", false, "57P03", 5 * time.Second},
 	} {
 		if err := srv.Standby(t.Context(), row.hot); err != nil {

@@ -216,3 +216,59 @@ func TestAcquire_ALongSilenceOfTheNetworkIsWaitedFor(t *testing.T) {
 	all.Wait()
 	expect(t, "acquires that failed", stats(conns).Refused, 0)
 }
+
+// A session that must be reset before anybody else gets it, over a network that is
+// silent: whoever gives it back waits a quarter of a second, as for anything else, and
+// the connection is given up without him.
+func TestRelease_ASilentNetworkKeepsNobodyWhoGivesBackADirtySession(t *testing.T) {
+	t.Parallel()
+	proxy, settings := dbtest.NewProxy(t, onlyOne(dbtest.Database(t, dbtest.Postgres)))
+	conns := dbtest.Open(t, settings)
+	ctx, sc := conns.NewScope(t.Context(), "/dirty")
+	if err := exec(ctx, db.From(ctx), "SET work_mem = '7MB'"); err != nil {
+		t.Fatal(err)
+	}
+	proxy.Freeze()
+	happened(t, "the network is silent")
+	began := time.Now()
+	if err := sc.End(); err != nil {
+		t.Error(err)
+	}
+	took := time.Since(began)
+	t.Logf("End took %s", took)
+	if took > 900*time.Millisecond { // the reset itself has a second
+		t.Errorf("End took %s, want a quarter of a second", took)
+	}
+	scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+		got, err := one[string](ctx, conn, "SHOW work_mem")
+		expect(t, "work_mem of the next", got, "4MB")
+		return err
+	})
+	expect(t, "opened", stats(conns).Opened, 2)
+}
+
+// A client that leaves while its connection is checked does not wait for the answer, and
+// costs no connection when that comes after all.
+func TestHealthCheck_AClientThatLeavesMeanwhileCostsNoConnection(t *testing.T) {
+	t.Parallel()
+	proxy, settings := dbtest.NewProxy(t, onlyOne(dbtest.Database(t, dbtest.Postgres)))
+	settings.ConnHealthChecks = true
+	conns := dbtest.Open(t, settings)
+	first := backend(t, conns)
+	proxy.FreezeToClient()
+	happened(t, "the server's answers are lost")
+	ctx, leave := context.WithCancel(t.Context())
+	refused := make(chan *db.AcquireError, 1)
+	go func() { refused <- refusal(t, ctx, conns) }()
+	await(t, "checked", func() bool { return stats(conns).Pings == 1 })
+	leave()
+	err := <-refused
+	expect(t, "kind", string(err.Kind), "caller gave up")
+	expectError(t, "the error", err, context.Canceled)
+	proxy.Thaw()
+	happened(t, "and arrive")
+	await(t, "given back", func() bool { return stats(conns).InUse == 0 })
+	if stats(conns).Dead == 0 { // or this machine was busy for the second that a check has
+		expect(t, "the backend", backend(t, conns), first)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -67,9 +68,11 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 		if err != nil {
 			return nil, p.refuse(err, began)
 		}
-		switch old, err := p.fit(c, claim, time.Until(deadline)); {
+		switch old, err := p.fit(ctx, c, claim, time.Until(deadline)); {
 		case old != keep:
 			p.giveBack(c, old, false)
+		case err == errLeft: //nolint:errorlint // our own, never wrapped
+			return nil, p.refuse(&kindError{GaveUp, contextError(ctx)}, began)
 		case err != nil:
 			dead = err
 			p.count(func(s *Stats) { s.Dead++ })
@@ -266,7 +269,7 @@ func (p *Pool) refuse(err error, began time.Time) error {
 // socket, then a ping where the settings want one, within what is left of the
 // acquire timeout. One that nobody has used since the server last answered a
 // check, a new one above all, is fit for a second.
-func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old fate, dead error) {
+func (p *Pool) fit(ctx context.Context, c *conn, claim *Claim, left time.Duration) (old fate, dead error) {
 	now := time.Now()
 	checked := now.Sub(c.verifiedAt) < parkLimit
 	if old := c.outdated(now); old != keep {
@@ -283,9 +286,47 @@ func (p *Pool) fit(c *conn, claim *Claim, left time.Duration) (old fate, dead er
 	if !suspect && (!p.cfg.HealthChecks || same && checked) { // once per scope, and after a second
 		return keep, nil
 	}
-	err := c.stillServes(min(max(left, healthLimit/4), healthLimit))
+	return keep, p.check(ctx, c, min(max(left, healthLimit/4), healthLimit))
+}
+
+// errLeft is the answer to a caller who has left while his connection was checked.
+var errLeft = errors.New("db: the caller has left")
+
+// check asks the server. The caller may leave meanwhile: the check goes on, and whoever
+// is next gets the connection that passes it.
+func (p *Pool) check(ctx context.Context, c *conn, limit time.Duration) error {
+	if ctx.Done() == nil {
+		return p.ask(c, limit)
+	}
+	answer := make(chan error, 1)
+	var settled atomic.Bool // by whoever comes first: the answer, or the caller who leaves
+	p.background.Go(func() {
+		err := p.ask(c, limit)
+		switch {
+		case !settled.Swap(true):
+			answer <- err
+		case err != nil:
+			p.count(func(s *Stats) { s.Dead++ })
+			p.giveBack(c, closed("dead"), false)
+		default:
+			p.handOn(c)
+		}
+	})
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+	}
+	if settled.Swap(true) {
+		return <-answer
+	}
+	return errLeft
+}
+
+func (p *Pool) ask(c *conn, limit time.Duration) error {
+	err := c.stillServes(limit)
 	if err != nil {
 		p.recheck() // whoever comes next need not wait for each of them in turn
 	}
-	return keep, err
+	return err
 }

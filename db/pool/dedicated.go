@@ -59,7 +59,7 @@ func (p *Pool) Dedicated(ctx context.Context, claim Claim) (*Lease, error) {
 func (p *Pool) openPatiently(ctx context.Context) (*conn, error) {
 	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
 		c, err := p.open(ctx)
-		if err == nil || !p.cfg.Driver.Transient(err) {
+		if err == nil || !p.passes(err) {
 			return c, err
 		}
 		timer := time.NewTimer(backoff - rand.N(backoff/4))

@@ -139,13 +139,13 @@ func (p *Pool) deliver(c *conn, generation int) {
 	p.growLocked()
 }
 
-func (p *Pool) open(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.ConnectTimeout)
+func (p *Pool) open(parent context.Context) (*conn, error) {
+	ctx, cancel := context.WithTimeout(parent, p.cfg.ConnectTimeout)
 	defer cancel()
 	began := time.Now()
 	inner, err := p.cfg.Driver.Connect(ctx)
 	switch {
-	case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case err != nil && ctx.Err() != nil && parent.Err() == nil:
 		return nil, fmt.Errorf("%w, %s: %w", errTimeout, p.cfg.ConnectTimeout, err)
 	case err != nil:
 		return nil, err

@@ -103,13 +103,17 @@ func TestHealth_ADoubtfulErrorIsPingedAtGiveBackAndThatCounts(t *testing.T) {
 	})
 }
 
+// Who gives it back waits no longer than for what was left open.
 func TestHealth_ADoubtfulConnectionThatDoesNotAnswerIsClosed(t *testing.T) {
 	n := &network{ping: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
 		began := time.Now()
 		expectError(t, "the statement", use(p, "doubtful"), errDoubtful)
-		expectTook(t, "the give-back", began, time.Second)
-		expect(t, "open", p.Stats().Open, 0)
+		expectTook(t, "the give-back", began, 250*time.Millisecond)
+		expect(t, "in use", p.Stats().InUse, 1)
+		time.Sleep(750 * time.Millisecond)
+		synctest.Wait()
+		expect(t, "open after the check's second", p.Stats().Open, 0)
 	})
 }
 

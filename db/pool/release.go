@@ -13,7 +13,8 @@ import (
 
 // Release gives the connection back. It never waits longer than a quarter of a
 // second for what was left open: rows are closed, transactions rolled back,
-// statements cancelled; what does not end by then is cut off with its socket. It
+// statements cancelled; what does not end by then is cut off with its socket. Nor does
+// it wait longer for a reset or a check, which then goes on without it. It
 // may be called twice, and while other goroutines use the lease: they get
 // [ErrReleased]. With drop the physical connection is closed too.
 func (l *Lease) Release(reason string, place Place, drop bool) {
@@ -35,8 +36,35 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 		c.pool.cfg.Logger.Warn("db: released with something open", "alias", c.pool.cfg.Alias, "holder", name(l.owner),
 			"open", leak.What, "at", leak.Place, "reason", reason)
 	}
+	switch gated := leaks == nil && c.gate.try(); {
+	case gated && c.talks(l):
+		c.settleSoon(l, held, reason, place, drop)
+	default:
+		c.settle(l, gated, leaks, held, reason, place, drop)
+	}
+}
+
+// settleSoon is settle where the server must answer first. Who gives back waits for it
+// no longer than for what was left open.
+func (c *conn) settleSoon(l *Lease, held time.Duration, reason string, place Place, drop bool) {
+	done := make(chan struct{})
+	c.pool.background.Go(func() {
+		defer close(done)
+		c.settle(l, true, nil, held, reason, place, drop)
+	})
+	timer := time.NewTimer(leakLimit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// settle ends what is open, makes the session fit for the next holder, and gives the
+// connection back. Gated, the caller has taken the gate, and nothing is open.
+func (c *conn) settle(l *Lease, gated bool, leaks []Open, held time.Duration, reason string, place Place, drop bool) {
 	var fate fate
-	if leaks == nil && c.gate.try() {
+	if gated {
 		fate = c.tidy(l, false)
 		c.gate.give()
 	} else {
@@ -287,6 +315,22 @@ func (c *conn) tidy(l *Lease, told bool) fate {
 		return closed("invalid")
 	}
 	return keep
+}
+
+// talks reports whether tidy will ask the server something.
+func (c *conn) talks(l *Lease) bool {
+	p := c.pool
+	c.mu.Lock()
+	lost, doubtful, rawBegin := c.lost, l.doubtful, c.rawBegin
+	c.mu.Unlock()
+	switch {
+	case lost:
+		return false
+	case doubtful, c.suspect.Load(), p.cfg.Reset == ResetAlways, p.cfg.Reset == ResetAuto && l.dirty.Load():
+		return true
+	}
+	in, known := p.cfg.Driver.InTransaction(c.inner)
+	return in || !known && rawBegin
 }
 
 // setUpAgain prepares a session that was reset.
