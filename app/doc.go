@@ -100,6 +100,9 @@
 // # Differences from Django
 //
 //   - Connections go home before the first byte, not after the last.
+//   - [db.Iterate] is QuerySet.iterator. It holds nothing between its batches; the
+//     cursor of the server, which does, is one of its modes ([db.ModeSnapshot]) and
+//     always in a transaction, also behind PgBouncer.
 //   - ATOMIC_REQUESTS costs nothing for a view that never queries, and includes the
 //     rendering of templates. A callback of db.OnCommit that fails is reported, and the
 //     response stays what it was; Django's is a 500 after the commit. A failed
@@ -125,4 +128,6 @@
 //   - HTTP/1.1 keeps the connection after a stream: it ends with the last chunk.
 //
 // [db.Scope]: https://pkg.go.dev/github.com/goquintet/quintet/db#Scope
+// [db.Iterate]: https://pkg.go.dev/github.com/goquintet/quintet/db#Iterate
+// [db.ModeSnapshot]: https://pkg.go.dev/github.com/goquintet/quintet/db#ModeSnapshot
 package app

@@ -11,6 +11,13 @@
 // within ACQUIRE_TIMEOUT gets an [AcquireError] with the oldest holders, and at once an
 // [ErrSelfDeadlock] where all of them wait for it.
 //
+// # Many rows
+//
+// [Iterate] reads them in batches and holds nothing in between, so that a stream may
+// send each as slowly as its client reads. Where batches will not do, it reads a
+// snapshot, and says by name that it holds a connection for it, or spools: see
+// [IterateOptions] for which to take.
+//
 // # Ways out
 //
 // Nobody needs a second pool:
@@ -18,8 +25,9 @@
 //   - [Conn.Raw], and postgres.Raw with pgx's types, lend the driver's own connection:
 //     COPY, batches. It takes part in the block of its context.
 //   - [Connections.SQLDB] is a *sql.DB over the same connections, for libraries.
-//   - [Connections.Dedicated] is a connection that somebody keeps: LISTEN, a lock for
-//     hours. It is none of MAX_CONNECTIONS, counted and shown apart.
+//   - [Connections.Dedicated] is a connection that somebody keeps: a lock for hours,
+//     say. It is none of MAX_CONNECTIONS, counted and shown apart. To LISTEN,
+//     postgres.Listen takes one for all who subscribe to a hub.
 //
 // After a failover [Connections.Invalidate] gives up what was opened before. A server
 // that becomes read-only is noticed without it.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/uptrace/bun"
 )
@@ -61,11 +62,17 @@ var (
 	errAsked    = errors.New("db: Iterate: the query would do")
 )
 
-// readable returns the query with a model, and an error when bun cannot read it into
-// T, before anything is sent.
+// readable returns the query, of T's table if it names none, and an error when bun
+// cannot read it into T, before anything is sent.
 func readable[T any](ctx context.Context, q *bun.SelectQuery) (*bun.SelectQuery, error) {
 	if q.GetModel() == nil {
-		q = q.Clone().Model((*T)(nil))
+		text, err := q.Clone().TableExpr("quintet").AppendQuery(q.DB().QueryGen(), nil)
+		if err != nil {
+			return nil, fmt.Errorf("db: Iterate: %w", err)
+		}
+		if strings.Contains(string(text), " FROM quintet") { // the first of its tables
+			q = q.Clone().Model((*T)(nil))
+		}
 	}
 	var none []T
 	refuse := answering(func(context.Context, string) (*sql.Rows, error) { return nil, errAsked })

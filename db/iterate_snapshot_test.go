@@ -38,10 +38,11 @@ func TestIterateSnapshot_SeesOneMoment(t *testing.T) {
 func TestIterateSnapshot_HoldsOneConnectionAndSaysSoByName(t *testing.T) {
 	t.Parallel()
 	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		withSales(t, settings)
 		settings = onlyOne(settings)
 		settings.HoldIdleWarn = time.Millisecond
 		var log logs
-		conns := withSales(t, settings, db.Options{Logger: log.logger()})
+		conns := dbtest.Open(t, settings, db.Options{Logger: log.logger()})
 		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
 			sc := db.ScopeOf(ctx)
 			if err := sc.RespondReleased(); err != nil { // a stream begins

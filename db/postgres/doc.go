@@ -70,6 +70,7 @@
 //
 // # Ways out
 //
-// [Raw] lends pgx's own connection, for COPY and batches. To LISTEN, take a connection
-// with [db.Connections.Dedicated] and wait on it with [RawOf].
+// [Raw] lends pgx's own connection, for COPY and batches. [Listen] is the source of a hub
+// that LISTENs on one connection for all open pages of a process, and [Notify] what they
+// hear. [RawOf] lends a connection of [db.Connections.Dedicated].
 package postgres
