@@ -49,7 +49,7 @@ func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request, own bool)
 	if l.foreign && r.Pattern != "" {
 		name = r.Pattern
 	}
-	q.recording = live.Place{Begins: true, Own: own}
+	q.recording.Begins, q.recording.Own = true, own
 	ctx, scope := l.scopes.NewScope(&q.context, l.site.connections, name)
 	q.recording.Begins = false
 	q.scope = scope

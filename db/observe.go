@@ -60,17 +60,19 @@ func (cs *Connections) observed(by []*observer) {
 
 // observe asks those who observe, of whom most sites have one.
 func (sc *Scope) observe(ctx context.Context, by []*observer) {
+	if len(by) == 1 {
+		if t := by[0].ScopeBegins(ctx, sc); t != nil {
+			sc.trace = t
+		}
+		return
+	}
 	var all traces
 	for _, o := range by {
 		if t := o.ScopeBegins(ctx, sc); t != nil {
 			all = append(all, t)
 		}
 	}
-	switch len(all) {
-	case 0:
-	case 1:
-		sc.trace = all[0]
-	default:
+	if len(all) > 0 {
 		sc.trace = all
 	}
 }

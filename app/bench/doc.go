@@ -39,6 +39,10 @@
 // while they run, and how much of their rate queries keep beside them that come at a
 // steady pace. Each stack serves from a process of its own.
 //
+//	go run . recording -rounds 20
+//
+// compares a site whose live page is open with the same one that nobody looks at.
+//
 // It starts a private PostgreSQL of its own and is a module of its own, so that
 // rivals stay out of the framework's go.sum.
 package main

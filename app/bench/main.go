@@ -56,6 +56,8 @@ func named(args []string) func(ctx context.Context, out io.Writer, args []string
 		}
 	case "hub":
 		return hubs
+	case "recording":
+		return recording
 	case "pool":
 		return pools
 	case "downloads":

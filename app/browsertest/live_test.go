@@ -7,7 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/app/apptest"
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
 	"github.com/goquintet/quintet/manage/demo"
@@ -137,6 +140,7 @@ func TestTheLivePageShowsWhenAStreamLetsGo(t *testing.T) {
 			if wide := see(t, page, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")); wide {
 				t.Error("the page is wider than its window")
 			}
+			accessible(t, page)
 			screenshot(t, page, "live-"+name)
 			do(t, page, chromedp.Evaluate[chromedp.Void](`scrollTo(0, document.body.scrollHeight)`))
 			screenshot(t, page, "live-end-"+name)
@@ -150,6 +154,7 @@ func TestTheLivePageShowsWhenAStreamLetsGo(t *testing.T) {
 			if wide := see(t, page, chromedp.Evaluate[bool]("document.querySelector('dialog').scrollWidth > document.querySelector('dialog').clientWidth")); wide {
 				t.Error("the details are wider than their window")
 			}
+			accessible(t, page)
 			screenshot(t, page, "live-detail-"+name)
 			do(t, page, chromedp.KeyEvent("\x1b"), chromedp.WaitNotPresent("#detail[open]"))
 		})
@@ -166,4 +171,82 @@ type recorded struct {
 		Asked, Got, Back *float64
 	}
 	Leases []struct{ At string }
+}
+
+// The page stays as small as it is, and so does what the server keeps, however many
+// requests there are.
+func TestTheLivePageIsBoundedUnderLoad(t *testing.T) {
+	t.Parallel()
+	const requests, clients = 10_000, 4
+	site := liveDemo(t)
+	url := site.LiveServer().URL
+	page := browser(t, desktop())
+	do(t, page, chromedp.Navigate(url+"/__quintet__/"), chromedp.WaitVisible("#state.live"))
+	stream(t, url+"/slow?chunks=10000&delay=10ms")
+	weigh := func(when string) {
+		t.Helper()
+		nodes := see(t, page, chromedp.Evaluate[int]("document.querySelectorAll('*').length"))
+		rows := see(t, page, chromedp.Evaluate[int]("document.querySelectorAll('#records li').length"))
+		records := see(t, page, chromedp.Evaluate[int]("Number(document.getElementById('records').dataset.kept)"))
+		heap := see(t, page, chromedp.Evaluate[int]("performance.memory.usedJSHeapSize"))
+		kept := site.Recorder().Kept()
+		t.Logf("%s: %d nodes, %d rows, %d records and %.1f MB of JavaScript in the browser; in the server %+v", when, nodes, rows, records, float64(heap)/1e6, kept)
+		if nodes > 2_000 || rows > 40 || records > 300 {
+			t.Errorf("%s the browser has %d nodes, %d rows, %d records", when, nodes, rows, records)
+		}
+		if kept.Finished > live.MostFinished || kept.Running > live.MostRunning || kept.Ticks > (kept.Finished+kept.Running)*live.MostTicks ||
+			kept.Holds > (kept.Finished+kept.Running)*live.MostHolds || kept.Statements > (kept.Finished+kept.Running)*live.MostStatements {
+			t.Errorf("%s the server keeps %+v", when, kept)
+		}
+	}
+	for part := range 4 {
+		began := time.Now()
+		var all sync.WaitGroup
+		for range clients {
+			all.Go(func() {
+				for range requests / clients / 4 {
+					get(t, url+"/sales/1/")
+				}
+			})
+		}
+		all.Wait()
+		weigh(fmt.Sprintf("after %d requests, %.0f a second", (part+1)*requests/4, requests/4/time.Since(began).Seconds()))
+	}
+	if total := site.Recorder().Kept().Total; total < requests {
+		t.Errorf("%d requests were recorded", total)
+	}
+	until(t, page, fmt.Sprintf(`Number(document.getElementById("counts").textContent.match(/([\d,]+) finished/)[1].replaceAll(",", "")) >= %d`, requests))
+}
+
+// accessible has axe look at the page, for everything up to level AA.
+func accessible(t *testing.T, page context.Context) {
+	t.Helper()
+	path := os.Getenv("QUINTET_AXE")
+	if path == "" {
+		if strings.Contains(os.Getenv("QUINTET_REQUIRE"), "axe") {
+			t.Fatal("QUINTET_AXE does not name axe.min.js of the npm package axe-core")
+		}
+		t.Log("QUINTET_AXE does not name axe.min.js of the npm package axe-core: nobody looks for barriers")
+		return
+	}
+	script, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	do(t, page, chromedp.Evaluate[chromedp.Void](string(script)))
+	found := see(t, page, chromedp.Evaluate[struct {
+		Passes     int
+		Violations []struct {
+			ID, Impact, Help string
+			Nodes            []struct{ HTML, FailureSummary string }
+		}
+	}](`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}).then(r => ({violations: r.violations, passes: r.passes.length}))`, chromedp.EvalAwaitPromise))
+	if found.Passes < 10 {
+		t.Errorf("axe has looked at %d rules only", found.Passes)
+	}
+	for _, v := range found.Violations {
+		for _, node := range v.Nodes[:min(3, len(v.Nodes))] {
+			t.Errorf("%s (%s): %s\n%s\n%s", v.ID, v.Impact, v.Help, node.HTML, node.FailureSummary)
+		}
+	}
 }

@@ -177,6 +177,7 @@
     mark("live", "live");
     for (const r of f.records) keep(r);
     forget();
+    $("records").dataset.kept = state.records.size;
     showDatabases();
     showQueue(f.queue);
     say($("counts"), `${number(f.running)} running, ${number(f.finished)} finished` + (state.skipped ? `, ${number(state.skipped)} of them too many to be drawn` : ""));
@@ -430,14 +431,13 @@
     if (!used.length) return;
     const f = (n) => n.toLocaleString("en", { maximumFractionDigits: n < 10 ? 2 : n < 100 ? 1 : 0 });
     $("advice").replaceChildren(...used.map((a) => {
-      const line = (name, l) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number" }, `${f(l.rate)} /s`), h("td", { class: "number" }, time(l.time * 1000)),
-        h("td", { class: "number" }, f(l.in_use)), h("td", { class: "number" }, f(l.peak)), h("td", { class: "number" }, h("strong", {}, String(l.needed))));
-      return h("section", { class: "advice", "aria-label": `What if, ${a.alias}`, tabindex: "0" },
+      const line = (name, of) => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "number" }, of(a.early)), h("td", { class: "number" }, of(a.without)));
+      return h("section", { class: "advice", "aria-label": `What if, ${a.alias}` },
         h("p", { class: "verdict" }, h("strong", {}, `${a.alias}: `), `the load of the last ${time(a.seconds * 1000)} needs MAX_CONNECTIONS: `, h("strong", {}, String(a.early.needed)),
           `. It is ${a.max}. If each request kept its connection to its end, it would need `, h("strong", {}, String(a.without.needed)), "."),
-        h("table", {}, h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col", class: "number" }, "λ, begin"), h("th", { scope: "col", class: "number" }, "W, each lasts"),
-          h("th", { scope: "col", class: "number" }, "L = λ × W, in use"), h("th", { scope: "col", class: "number" }, "busiest 5 s"), h("th", { scope: "col", class: "number" }, "L + 3 × √L"))),
-        h("tbody", {}, line("as it is: released early", a.early), line("held to the end of each request", a.without))),
+        h("table", {}, h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col", class: "number" }, "released early, as it is"), h("th", { scope: "col", class: "number" }, "kept to the end"))),
+          h("tbody", {}, line("λ, how many begin", (l) => `${f(l.rate)} /s`), line("W, how long each lasts", (l) => time(l.time * 1000)), line("L = λ × W, in use on average", (l) => f(l.in_use)),
+            line("L of the busiest five seconds", (l) => f(l.peak)), line("needed: that L + 3 × √L", (l) => h("strong", {}, String(l.needed))))),
         h("p", { class: "quiet" }, "Little's law: as many are in use on average as begin in a second, times the seconds that each lasts. Three times the root of the busiest five seconds is room for chance."));
     }));
   }

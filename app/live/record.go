@@ -60,10 +60,13 @@ type Record struct {
 	textBytes  int
 
 	uses []use
+}
 
-	oneUse        [1]use
-	oneHold       [1]hold
-	twoStatements [2]statement
+// first is what a record needs that has one hold, in one piece. Many need none.
+type first struct {
+	uses       [1]use
+	holds      [1]hold
+	statements [2]statement
 }
 
 // moment is a time after the beginning of a record; 0 is never.
@@ -117,6 +120,10 @@ func (r *Record) Asks(e pool.Asked) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.revision++
+	if r.holds == nil {
+		space := new(first)
+		r.uses, r.holds, r.statements = space.uses[:0], space.holds[:0], space.statements[:0]
+	}
 	if len(r.holds) == MostHolds {
 		// The oldest make room: those who lease for each statement have many.
 		r.forgetHold()

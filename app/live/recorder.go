@@ -79,7 +79,6 @@ func (rec *Recorder) ScopeBegins(ctx context.Context, sc *db.Scope) db.Trace {
 		return nil
 	}
 	r := &Record{recorder: rec, begun: time.Now(), name: sc.Name()}
-	r.uses, r.holds, r.statements = r.oneUse[:0], r.oneHold[:0], r.twoStatements[:0]
 	switch {
 	case place == nil || place.Begins:
 	case place.Record != nil && place.Record.recorder == rec:
