@@ -30,6 +30,7 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 	}
 
 	c := l.conn
+	c.pool.cutTurns(l)
 	held := time.Since(l.since)
 	leaks := c.cutOff(l)
 	for _, leak := range leaks {

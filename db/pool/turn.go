@@ -28,8 +28,11 @@ type turns struct {
 type turn struct {
 	st    *Statement
 	since time.Time
-	ready chan struct{} // closed when it may write
-	at    *list.Element // nil once it may, or does not want to any more; guarded by pool.mu
+	ready chan struct{} // closed when it may write, or its lease has ended
+
+	// Guarded by pool.mu.
+	at  *list.Element // nil once it has left the queue
+	cut bool          // because its lease has ended
 }
 
 // takeTurn waits until c may write, if st does. A transaction that only reads and begins
@@ -43,6 +46,10 @@ func (c *conn) takeTurn(ctx context.Context, st *Statement) error {
 		return nil
 	}
 	p.mu.Lock()
+	if err := st.lease.Err(); err != nil { // nobody will cut this one
+		p.mu.Unlock()
+		return err
+	}
 	if p.turns.holder.Load() == nil {
 		p.turns.holder.Store(c)
 		p.mu.Unlock()
@@ -64,6 +71,8 @@ func (c *conn) takeTurn(ctx context.Context, st *Statement) error {
 	p.stats.Waited++
 	p.stats.WaitDuration += time.Since(w.since)
 	switch {
+	case w.cut:
+		return st.lease.Err()
 	case err == nil:
 	case w.at != nil:
 		p.turns.queue.Remove(w.at)
@@ -75,9 +84,14 @@ func (c *conn) takeTurn(ctx context.Context, st *Statement) error {
 }
 
 func (c *conn) waitTurn(ctx context.Context, w *turn) error {
-	timer, again := time.NewTimer(c.pool.cfg.AcquireTimeout), time.NewTicker(stuckAgain)
+	timer := time.NewTimer(c.pool.cfg.AcquireTimeout)
 	defer timer.Stop()
-	defer again.Stop()
+	var again <-chan time.Time
+	if w.st.lease.waits != nil {
+		ticker := time.NewTicker(stuckAgain)
+		defer ticker.Stop()
+		again = ticker.C
+	}
 	for {
 		if err := c.pool.stuckTurn(w); err != nil {
 			return c.pool.refuseTurn(err, w)
@@ -89,10 +103,7 @@ func (c *conn) waitTurn(ctx context.Context, w *turn) error {
 			return contextError(ctx)
 		case <-timer.C:
 			return c.pool.refuseTurn(&kindError{kind: Locked}, w)
-		case <-again.C:
-			if err := w.st.lease.Err(); err != nil { // whoever releases it waits for the gate
-				return err
-			}
+		case <-again:
 		}
 	}
 }
@@ -126,6 +137,24 @@ func (p *Pool) refuseTurn(k *kindError, w *turn) error {
 	p.stats.Refused++
 	e.Stats = p.statsLocked()
 	return e
+}
+
+// cutTurns takes the statements of a lease that has ended out of the queue: who releases
+// it waits for their gate.
+func (p *Pool) cutTurns(l *Lease) {
+	if p.turns.writes == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for e := p.turns.queue.Front(); e != nil; e = e.Next() {
+		if w := e.Value.(*turn); w.st.lease == l {
+			p.turns.queue.Remove(e)
+			w.at, w.cut = nil, true
+			close(w.ready)
+			return // a lease has one at a time
+		}
+	}
 }
 
 // endTurn lets the next one write once c is in no transaction. The gate is taken.
