@@ -73,19 +73,30 @@ func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request, own bool)
 
 func (q *request) live(next http.Handler) {
 	finished := false
-	defer q.over()
-	defer q.finish(&finished)
-	defer q.endScope()
+	defer q.end(&finished)
 	defer q.recover(&finished)
+	if q.begin() {
+		next.ServeHTTP(&q.writer, q.http)
+	}
+	finished = true
+}
 
+// begin reports whether the request is to be served; otherwise it is answered.
+func (q *request) begin() bool {
 	open := q.site.requests.enter(q)
 	q.start()
 	if err := q.admit(open); err != nil {
 		q.answer(&q.writer, q.http, err)
-	} else {
-		next.ServeHTTP(&q.writer, q.http)
+		return false
 	}
-	finished = true
+	return true
+}
+
+// end is deferred, and so are its steps.
+func (q *request) end(finished *bool) {
+	defer q.over()
+	defer q.finish(finished)
+	q.endScope()
 }
 
 // start tells the receivers of RequestStarted.

@@ -200,22 +200,32 @@ func (q *request) view(w echoWriter, r *http.Request, route *route) error {
 	defer q.abandon()
 	request := views.NewRequest(r, q)
 	response, err := route.view(request)
-	switch {
-	case err != nil:
-		views.Discard(response)
-	case response == nil:
-		err = errors.New("app: route \"" + route.text + "\": the view returned neither a response nor an error")
-	default:
-		// Nobody can commit any more what the view has left open.
-		if err = q.scope.LeftOpen(); err != nil {
-			views.Discard(response)
-			break
-		}
+	if err = q.whole(route, response, err); err == nil {
 		err = q.respond(w, response, request, route.rollback5xx)
 	}
 	if err == nil {
 		return nil
 	}
+	return q.viewFailed(w, err)
+}
+
+// whole says why the response of a view is not to be sent.
+func (q *request) whole(route *route, response views.Response, err error) error {
+	switch {
+	case err == nil && response == nil:
+		return errors.New("app: route \"" + route.text + "\": the view returned neither a response nor an error")
+	case err == nil:
+		// Nobody can commit any more what the view has left open.
+		err = q.scope.LeftOpen()
+	}
+	if err != nil {
+		views.Discard(response)
+	}
+	return err
+}
+
+// viewFailed breaks a response off that has begun; what has not is still to be answered.
+func (q *request) viewFailed(w echoWriter, err error) error {
 	err = q.rollBack(err)
 	if w.Committed || q.writer.started.Load() {
 		q.abort(err)

@@ -79,42 +79,66 @@ type StreamingResponse struct {
 // panic of the generator passes through, after the clean-up.
 func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error { return s.respond(w, r) }
 
-// respond does it without copies of s: what stands on the stack of a stream stands
-// there for as long as the stream lasts.
+// respond keeps little on the stack while the generator runs: what stands there stands
+// there for as long as the stream lasts, thousands of times.
 func (s *StreamingResponse) respond(w http.ResponseWriter, r *Request) error {
-	ended := func() {}
-	defer func() { ended() }()
-	defer s.closed()
-
-	h, err := s.head()
-	if err != nil {
+	var l streamLife
+	defer l.end(s)
+	if runs, err := s.begin(w, r, &l); !runs {
 		return err
+	}
+	return s.run(w, r, l.head, l.progress)
+}
+
+// streamLife is what a stream has begun, and has to end.
+type streamLife struct {
+	head     *head
+	progress *Progress
+	ended    func() // tells the cycle
+	upload   *upload
+}
+
+// begin does what comes before the generator, and reports whether that is to run.
+func (s *StreamingResponse) begin(w http.ResponseWriter, r *Request, l *streamLife) (runs bool, err error) {
+	if l.head, err = s.head(); err != nil {
+		return false, err
 	}
 	ctx := r.Context()
-	if h.empty(r) { // the generator never runs, and never was a stream
+	if l.head.empty(r) { // the generator never runs, and never was a stream
 		if err := r.cycle.Release(ctx); err != nil {
-			return err
+			return false, err
 		}
-		h.applyStream(w)
-		w.WriteHeader(h.status)
-		return nil
+		l.head.applyStream(w)
+		w.WriteHeader(l.head.status)
+		return false, nil
 	}
-	progress, ended, err := start(r)
-	if err != nil {
-		return err
+	if l.progress, l.ended, err = start(r); err != nil {
+		return false, err
 	}
-	defer progress.state.Store(stateEnded)
 	if s.KeepConnection {
 		r.cycle.Keep(ctx)
 	} else if err := r.cycle.Release(ctx); err != nil {
-		return err
+		return false, err
 	}
 	if ctx.Err() != nil { // the client left during the view
-		return stopped(ctx, context.Cause(ctx))
+		return false, stopped(ctx, context.Cause(ctx))
 	}
-	upload := receive(w, r, s.ReadsBody)
-	defer upload.end()
-	return s.run(w, r, h, progress)
+	l.upload = receive(w, r, s.ReadsBody)
+	return true, nil
+}
+
+// end is deferred: none of its steps keeps the next from being made.
+func (l *streamLife) end(s *StreamingResponse) {
+	if l.ended != nil {
+		defer l.ended()
+	}
+	defer s.closed()
+	if l.progress != nil {
+		defer l.progress.state.Store(stateEnded)
+	}
+	if l.upload != nil {
+		l.upload.end()
+	}
 }
 
 // start counts the stream in; what it returns is never nil.
