@@ -39,6 +39,12 @@
 // while they run, and how much of their rate queries keep beside them that come at a
 // steady pace. Each stack serves from a process of its own.
 //
+//	go run . downloads -rounds 10
+//
+// compares a stream of large chunks and one of short lines with net/http, which has a
+// bufio.Writer for the lines, and says how late the lines of a slow source are. With
+// -rounds 100 -share 0.05 there are more moments at which nothing else ran.
+//
 // It starts a private PostgreSQL of its own and is a module of its own, so that
 // rivals stay out of the framework's go.sum.
 package main
