@@ -126,8 +126,10 @@ func (q *request) cleanUpContext() (context.Context, context.CancelFunc) {
 }
 
 // nobodys reports whether err is no failure of the site: the client has left, or
-// the site was told to stop.
-func (q *request) nobodys(err error) bool { return q.clientGone(err) || q.shutDown(err) }
+// the site was told to stop, or the stream has lasted for as long as it may.
+func (q *request) nobodys(err error) bool {
+	return q.clientGone(err) || q.shutDown(err) || errors.Is(err, views.ErrMaxAge)
+}
 
 func (q *request) shutDown(err error) bool {
 	return errors.Is(err, ErrShutdown) ||

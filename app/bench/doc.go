@@ -20,8 +20,9 @@
 //
 //	go run . downloads -rounds 10
 //
-// compares streams with net/http alone: a file of a GiB in large chunks, ten million
-// short lines; and tells how soon a line of a slow source is with its client.
+// compares a stream of large chunks and one of short lines with net/http, which has a
+// bufio.Writer for the lines, and says how late the lines of a slow source are. With
+// -rounds 100 -share 0.05 there are more moments at which nothing else ran.
 //
 //	go run . export -rows 2000000 -rate 1048576
 //

@@ -18,8 +18,8 @@ import (
 	"github.com/goquintet/quintet/views"
 )
 
-// download is one body, made by a stream of a site or by net/http alone.
-type download struct {
+// transfer is one body, made by a stream of a site or by net/http alone.
+type transfer struct {
 	name  string
 	path  string
 	chunk []byte
@@ -27,15 +27,15 @@ type download struct {
 	bare  http.HandlerFunc
 }
 
-func (d *download) size() int64 { return int64(len(d.chunk)) * int64(d.n) }
+func (d *transfer) size() int64 { return int64(len(d.chunk)) * int64(d.n) }
 
 // downloadsOf are a file of a GiB and ten million lines. Without a buffer, net/http
 // would make a chunk of HTTP of each line; the 32 KiB of bufio are what one writes
 // for it, and hold a line of a slow source back for as long as they like.
-func downloadsOf(share float64) []download {
+func downloadsOf(share float64) []transfer {
 	large, lines := bytes.Repeat([]byte("x"), 32<<10), []byte("2026-02-03,region 7,item 42,19.99\n")
 	of := func(n int) int { return max(1, int(float64(n)*share)) }
-	all := []download{
+	all := []transfer{
 		{name: "1 GiB in chunks of 32 KiB", path: "/large", chunk: large, n: of(32 << 10)},
 		{name: "10 million lines of 34 bytes", path: "/lines", chunk: lines, n: of(10_000_000)},
 	}
@@ -59,7 +59,7 @@ func downloadsOf(share float64) []download {
 	return all
 }
 
-func newDownloads(all []download) (*app.Site, error) {
+func newDownloads(all []transfer) (*app.Site, error) {
 	return app.New(app.Settings{AllowedHosts: []string{"127.0.0.1"}, LogLevel: slog.LevelError}, app.Options{
 		Logger: slog.New(slog.DiscardHandler),
 		Routes: func(site *app.Site) {
@@ -144,7 +144,7 @@ func serve(ctx context.Context, handler http.Handler) (address string, stop func
 
 // fetch downloads once, with a client that costs next to nothing: it counts what
 // comes until the server closes.
-func fetch(ctx context.Context, address string, d *download) (figure, error) {
+func fetch(ctx context.Context, address string, d *transfer) (figure, error) {
 	began, before := time.Now(), processorTime()
 	conn, err := request(ctx, address, d.path)
 	if err != nil {
