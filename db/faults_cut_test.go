@@ -195,8 +195,6 @@ func TestTwoAliases_ThatAreAwayTogetherAreBothNamedAndBothComeBack(t *testing.T)
 	one.Accept(t)
 	two.Accept(t)
 	for _, alias := range []string{"default", "second"} {
-		if err := use(alias); err != nil {
-			t.Error(err)
-		}
+		await(t, alias+" is back", func() bool { return use(alias) == nil })
 	}
 }

@@ -173,9 +173,7 @@ func TestF73_ABlackHoleBehindOneAliasIsNothingToTheOther(t *testing.T) {
 	t.Logf("200 requests, median and worst: before %s %s, beside a black hole %s %s", before[100], before[199], after[100], after[199])
 	expect(t, "acquires that failed", stats(conns).Refused, 0)
 	proxy.Accept(t)
-	if err := conns.Run(t.Context(), "both", both); err != nil {
-		t.Error(err)
-	}
+	await(t, "it is back", func() bool { return conns.Run(t.Context(), "both", both) == nil })
 }
 
 // latencies are those of requests that must not fail, sorted.
