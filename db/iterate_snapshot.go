@@ -34,11 +34,11 @@ func iterateSnapshot[T any](ctx context.Context, place pool.Place, q *bun.Select
 		return read(ctx)
 	}
 	b := &block{place: place, kind: snapshotBlock, options: pool.TxOptions{ReadOnly: true}}
+	c.scope.snapshots.Add(1) // from the first moment of the lease on
+	defer c.scope.snapshots.Add(-1)
 	if err := c.enter(ctx, b); err != nil {
 		return err
 	}
-	c.scope.snapshots.Add(1)
-	defer c.scope.snapshots.Add(-1)
 	return b.run(ctx, func() error {
 		if err := read(&blockContext{ctx, b}); err != nil {
 			return err

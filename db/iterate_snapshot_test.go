@@ -69,7 +69,7 @@ func TestIterateSnapshot_HoldsOneConnectionAndSaysSoByName(t *testing.T) {
 			expect(t, "kept by name afterwards", sc.Kept(), false)
 			return exec(ctx, conn, "DELETE FROM sales")
 		})
-		expect(t, "what is logged of an idle holder", log.find("held idle"), "")
+		expect(t, "what is logged of an idle holder", log.find("held idle", "iterate_snapshot_test.go"), "")
 	})
 }
 
