@@ -90,6 +90,20 @@
 // dbstatus" asks all of them. Nothing of it is reachable at the addresses at which the
 // site is served. A socket that cannot be had is one warning in the log.
 //
+// # The live page
+//
+// In DEBUG the site shows at /__quintet__/ who holds which connection while it happens:
+// requests and tasks as bars, with the times in which they wait for a connection, hold
+// one, send statements, and stream; each physical connection with those who had it; the
+// queue; and what MAX_CONNECTIONS the load needs. It keeps the last few hundred requests
+// ([Site.Recorder], package live), with statements without their values, and of errors
+// no more than their kind. Middleware of the site does not see it; ALLOWED_HOSTS counts.
+//
+// In production it is at /__quintet__/ of the socket of each process and nowhere else,
+// and requests are recorded only while somebody looks. A browser reaches it through a
+// tunnel, ssh -L 8001:/path/of/the.sock host, as http://localhost:8001/__quintet__/;
+// "manage dbstatus --json" names the sockets.
+//
 // # Static files
 //
 // In DEBUG the site serves [Options.Static] and the Static of its apps below

@@ -34,7 +34,7 @@ const NoAdmin = "none"
 // a Settings in one has to have its own Format or String.
 type Settings struct {
 	// Debug (DEBUG) shows errors to the client, parses templates at each request,
-	// serves static files, and remembers queries. Never in production.
+	// serves static files, remembers queries, and shows the live page. Never in production.
 	Debug bool
 	// SecretKey (SECRET_KEY) is what a site signs with.
 	SecretKey Secret

@@ -28,6 +28,8 @@ const (
 type statusOptions struct {
 	database    string
 	watch, json bool
+	advise      bool
+	span        time.Duration // that an advice is about
 }
 
 func (c *cli) dbstatusCommand() *cobra.Command {
@@ -47,6 +49,8 @@ func (c *cli) dbstatusCommand() *cobra.Command {
 	flags.StringVar(&o.database, "database", "", "only the database `ALIAS`")
 	flags.BoolVar(&o.watch, "watch", false, "show it again every second, until Ctrl-C")
 	flags.BoolVar(&o.json, "json", false, "for programs: the same as JSON, with --watch one line each")
+	flags.BoolVar(&o.advise, "advise", false, "how many connections the load needs, with and without early release")
+	flags.DurationVar(&o.span, "for", 10*time.Second, "let processes that record nothing by now do it for this `TIME`, for --advise")
 	c.completeFlag(cmd, "database", aliases)
 	return cmd
 }
@@ -58,6 +62,9 @@ func (c *cli) dbstatus(ctx context.Context, site *app.Site, o statusOptions) err
 	}
 	if o.database != "" {
 		aliases = []string{o.database}
+	}
+	if o.advise {
+		return c.advise(ctx, site, aliases, o)
 	}
 	if !o.watch {
 		report, err := lookAround(ctx, site, aliases)

@@ -18,7 +18,7 @@
 //	makemigrations APP         write the next migration file of an app, for you to fill
 //	sqlmigrate APP NAME        print the SQL that a migration runs
 //	dbshell [-- ARGUMENTS]     open the database's own shell
-//	dbstatus [--watch]         show who holds which connection, in every process
+//	dbstatus [--advise]        show who holds which connection, in every process
 //	ready                      say whether the processes of the site are ready to serve
 //	test [PACKAGES] [-- FLAGS] run the tests, with a private PostgreSQL for all of them
 //	completion SHELL           print what lets a shell complete commands and names
@@ -56,6 +56,11 @@
 // lock of writers for an instant, to see whether somebody has it.
 //
 // --json prints the same for programs; [app.Status] explains the part of each process.
+// --advise computes with Little's law how many connections the load of each process
+// needs, as it is and if every request kept its connection to its end, and shows the
+// numbers. A process with DEBUG answers from what it has recorded; another one records
+// for the time that --for says.
+//
 // --watch shows it again every second; elsewhere than on a terminal one below the other.
 // The status is 1 when no process serves the site or something does not answer, and
 // what is known is shown all the same.
