@@ -41,18 +41,6 @@ func lease(ctx context.Context, tb testing.TB, p *pool.Pool, owner pool.Owner) {
 	l.Release("boundary", pool.Here(0), false)
 }
 
-// Checkout, a look at the socket, the entry among the holders, and the give-back.
-func BenchmarkLease(b *testing.B) {
-	p, owner := leases(b, settings(b, running(b)), false), &somebody{}
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	use(ctx, b, p, owner)
-	b.ReportAllocs()
-	for b.Loop() {
-		lease(ctx, b, p, owner)
-	}
-}
-
 // Not parallel: it counts what the process allocates.
 func TestLease_AllocatesLittle(t *testing.T) {
 	p, owner := leases(t, settings(t, running(t)), false), &somebody{}
