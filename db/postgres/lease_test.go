@@ -38,7 +38,7 @@ func lease(ctx context.Context, tb testing.TB, p *pool.Pool, owner pool.Owner) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l.Release("boundary", pool.Here(0), false)
+	l.Release("scope ended", pool.Place{}, false)
 }
 
 // Not parallel: it counts what the process allocates.
