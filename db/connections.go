@@ -99,6 +99,11 @@ func Open(databases map[string]Settings, opts Options) (*Connections, error) {
 		cs.databases[alias] = d
 		cs.aliases = append(cs.aliases, alias)
 	}
+	var pools []*pool.Pool
+	for _, alias := range cs.aliases {
+		pools = append(pools, cs.databases[alias].pool)
+	}
+	pool.Join(pools...)
 	for _, alias := range cs.aliases {
 		if cs.databases[alias].settings.AtomicRequests && alias != DefaultAlias {
 			cs.atomic = append(cs.atomic, alias)

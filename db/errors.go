@@ -49,7 +49,9 @@ var (
 	ErrUnavailable = pool.ErrUnavailable
 
 	// ErrSelfDeadlock reports a wait that could never end: every connection of the
-	// alias is held by a scope that waits, in [Run], for the one that wants another.
+	// alias is held by a scope that waits, in [Run], for the one that wants another, or
+	// for one that waits for it in turn, at another alias; or, with SQLite, that scope
+	// has begun to write, and the other one wants to.
 	// It comes at once where the goroutine that holds is seen to wait; where others
 	// run beside it, when the holders have left their connections alone for a
 	// quarter of a second. The error names the places and the ways out. It is an

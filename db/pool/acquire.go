@@ -184,6 +184,11 @@ func (p *Pool) wait(ctx context.Context, w *waiter, timer *time.Timer) (*conn, e
 		again = ticker.C
 	}
 	var reason *kindError
+	if len(p.peers) > 1 && w.claim.Waits != nil { // take has looked at this pool alone
+		if stuck := p.giveUp(w); stuck != nil {
+			return nil, stuck
+		}
+	}
 	for reason == nil {
 		select {
 		case c := <-w.ready:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,7 @@ type Wait struct {
 
 // deadlockError names who waits for whom.
 type deadlockError struct {
+	alias  string // of the connection that is wanted
 	wanted Place
 	holder Holder
 	wait   Wait
@@ -47,8 +49,12 @@ func (e *deadlockError) Error() string {
 			ErrSelfDeadlock, e.holder.Name, e.holder.At, e.wait.Place.String(), e.wanted.String())
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%v: %q holds the connection that it took at %s and waits at %s, in Run, for this one, wanted at %s, and so do all others that hold one",
-		ErrSelfDeadlock, e.holder.Name, e.holder.At, e.wait.Place.String(), e.wanted.String())
+	which, others := "", "and so do all others that hold one"
+	if e.holder.Alias != e.alias {
+		which, others = fmt.Sprintf(" to %q", e.holder.Alias), fmt.Sprintf("and all who hold one to %q wait for one to %q", e.alias, e.holder.Alias)
+	}
+	fmt.Fprintf(&b, "%v: %q holds the connection%s that it took at %s and waits at %s, in Run, for this one, wanted at %s, %s",
+		ErrSelfDeadlock, e.holder.Name, which, e.holder.At, e.wait.Place.String(), e.wanted.String(), others)
 	b.WriteString("; use its context without a Run, or give its connection back first with db.Release, or raise MAX_CONNECTIONS" +
 		"; a goroutine that nobody waits for takes Run(context.WithoutCancel(ctx), ...)")
 	return b.String()
@@ -56,43 +62,77 @@ func (e *deadlockError) Error() string {
 
 func (e *deadlockError) Unwrap() error { return ErrSelfDeadlock }
 
+// Join makes pools know each other: a wait that goes in a circle through several of
+// them is found as well. It is called once, before anybody uses them.
+func Join(pools ...*Pool) {
+	for _, p := range pools {
+		p.peers = pools
+	}
+}
+
 // stuckLocked returns an error when nobody who holds a connection will give it back
 // before those in the queue are served, and one of them waits for w.
 func (p *Pool) stuckLocked(w *waiter) *kindError {
-	if w.claim.Waits == nil || p.closed || p.connecting+p.closing+len(p.idle) > 0 || len(p.conns) < p.cfg.Max {
+	if w.claim.Waits == nil {
 		return nil
 	}
-	waits := p.waitsLocked()
-	now := time.Now()
-	var found *deadlockError
-	for c := range p.conns {
-		holder, wait, stuck := c.stuck(waits, now)
-		if !stuck {
-			return nil
+	return p.stuckAmong([]*Pool{p}, w)
+}
+
+// stuckAmong is stuckLocked for the pools of which those who hold a connection may wait
+// for one of another; all of them are locked. It begins by taking every queue for one
+// that will not move, and those for moving where somebody holds who waits in none of
+// them, until there is no more of these.
+func (p *Pool) stuckAmong(pools []*Pool, w *waiter) *kindError {
+	stuck, now := slices.Clone(pools), time.Now()
+	waits := make(map[Owner]*Wait)
+	for n := -1; n != len(stuck); {
+		n = len(stuck)
+		clear(waits)
+		for _, q := range stuck {
+			q.addWaitsLocked(waits)
 		}
-		for up := w.claim.Waits; up != nil && found == nil; up = up.Up {
-			if up.Owner == wait.Owner {
-				found = &deadlockError{wanted: w.claim.Place, holder: holder, wait: *wait}
+		stuck = slices.DeleteFunc(stuck, func(q *Pool) bool { return !q.allStuckLocked(waits, now) })
+	}
+	if !slices.Contains(stuck, p) {
+		return nil
+	}
+	for _, q := range stuck {
+		for c := range q.conns {
+			holder, wait, _ := c.stuck(waits, now)
+			for up := w.claim.Waits; up != nil && wait != nil; up = up.Up {
+				if up.Owner == wait.Owner {
+					return &kindError{SelfDeadlock, &deadlockError{alias: p.cfg.Alias, wanted: w.claim.Place, holder: holder, wait: *wait}}
+				}
 			}
 		}
 	}
-	if found == nil {
-		return nil // those whom it concerns find it
-	}
-	return &kindError{SelfDeadlock, found}
+	return nil // those whom it concerns find it
 }
 
-// waitsLocked are the scopes that wait for somebody in the queue. One is sure to
-// wait when all in between are.
-func (p *Pool) waitsLocked() map[Owner]*Wait {
-	waits := make(map[Owner]*Wait)
+// allStuckLocked reports whether everybody who holds a connection of p is among those
+// who wait, and nothing else is on its way to the queue.
+func (p *Pool) allStuckLocked(waits map[Owner]*Wait, now time.Time) bool {
+	if p.closed || p.waiters.Len() == 0 || p.connecting+p.closing+len(p.idle) > 0 || len(p.conns) < p.cfg.Max {
+		return false
+	}
+	for c := range p.conns {
+		if _, _, stuck := c.stuck(waits, now); !stuck {
+			return false
+		}
+	}
+	return true
+}
+
+// addWaitsLocked adds the scopes that wait for somebody in the queue.
+func (p *Pool) addWaitsLocked(waits map[Owner]*Wait) {
 	for e := p.waiters.Front(); e != nil; e = e.Next() {
 		e.Value.(*waiter).claim.Waits.addTo(waits)
 	}
-	return waits
 }
 
-// addTo adds w, and who waits for it in turn.
+// addTo adds w, and who waits for it in turn. One is sure to wait when all in between
+// are.
 func (w *Wait) addTo(waits map[Owner]*Wait) {
 	sure := true
 	for up := w; up != nil; up = up.Up {
@@ -128,12 +168,14 @@ func (c *conn) stuck(waits map[Owner]*Wait, now time.Time) (Holder, *Wait, bool)
 
 // giveUp takes w out of the queue if it waits in vain.
 func (p *Pool) giveUp(w *waiter) *kindError {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	for _, q := range p.peers { // always in this order
+		q.mu.Lock()
+		defer q.mu.Unlock()
+	}
 	if w.at == nil { // it was served
 		return nil
 	}
-	reason := p.stuckLocked(w)
+	reason := p.stuckAmong(p.peers, w)
 	if reason != nil {
 		p.removeLocked(w)
 	}

@@ -50,6 +50,7 @@ type Pool struct {
 	drained    chan struct{} // closed when the pool is, and nothing is left
 
 	turns turns
+	peers []*Pool // itself among them; see Join
 }
 
 // failure is what the growers have met since they last succeeded.
@@ -67,6 +68,7 @@ func New(cfg Config) *Pool {
 	} else if d, ok := cfg.Driver.(Writer); ok {
 		p.turns.writes = d.Writes
 	}
+	p.peers = []*Pool{p}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }

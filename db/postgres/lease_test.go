@@ -38,19 +38,7 @@ func lease(ctx context.Context, tb testing.TB, p *pool.Pool, owner pool.Owner) {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l.Release("boundary", pool.Here(0), false)
-}
-
-// Checkout, a look at the socket, the entry among the holders, and the give-back.
-func BenchmarkLease(b *testing.B) {
-	p, owner := leases(b, settings(b, running(b)), false), &somebody{}
-	ctx, cancel := context.WithCancel(b.Context())
-	defer cancel()
-	use(ctx, b, p, owner)
-	b.ReportAllocs()
-	for b.Loop() {
-		lease(ctx, b, p, owner)
-	}
+	l.Release("scope ended", pool.Place{}, false)
 }
 
 // Not parallel: it counts what the process allocates.
