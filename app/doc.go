@@ -90,6 +90,38 @@
 // dbstatus" asks all of them. Nothing of it is reachable at the addresses at which the
 // site is served. A socket that cannot be had is one warning in the log.
 //
+// # Streams in production
+//
+// A stream that waits costs about what a connection of net/http costs, some 30 KiB, and
+// a file descriptor; it holds no database connection. What bounds them is MAX_STREAMS for
+// the site and [MaxStreams] for a route: one more is answered with 503 and a Retry-After
+// that is spread. An EventSource takes a 503 for the end, so that a page that wants to
+// try again makes another. [Site.Streams] lists what is running, with its age, what it
+// has sent, and whether it waits for its client; so do /status and dbstatus.
+//
+// Proxies: streams say X-Accel-Buffering: no, and nginx passes each chunk on at once
+// while its buffering stays on for everything else. It has to speak HTTP/1.1 to the site
+// (proxy_http_version 1.1), because HTTP/1.0 cannot tell a stream that was broken off
+// from one that is whole, and its proxy_read_timeout has to be longer than
+// STREAM_HEARTBEAT, or than a stream may be silent. A client that leaves is noticed
+// through the proxy. The deploy folder of a new project has all that.
+//
+// Caches: server-sent events say Cache-Control: no-cache. Other streams say what their
+// views say; [GZip] adds Vary.
+//
+// Compression: [GZip], or the proxy. Both pass chunks on.
+//
+// HTTP/2 is spoken over TLS and in clear text; see [Site.Serve]. Over HTTP/1.1 a browser
+// opens six connections to a host, for all its pages together: with six pages that
+// listen, the seventh waits. Have the proxy speak HTTP/2 with them.
+//
+// A shutdown tells the streams first: their contexts end with [ErrShutdown] as the cause.
+// A generator that ends then has answered in full, with a last chunk if it has one. What
+// still runs after SHUTDOWN_TIMEOUT is broken off, counted and named. An EventSource
+// connects again by itself, with the ID of its last event, and finds the next process;
+// one that comes while the site stops gets a stream that is over, because it would never
+// come again after a 503. It misses nothing if the view reads Last-Event-ID.
+//
 // # Static files
 //
 // In DEBUG the site serves [Options.Static] and the Static of its apps below
@@ -126,6 +158,8 @@
 //   - Cross-site requests are refused by what browsers say about them (Sec-Fetch-Site
 //     and Origin, [http.CrossOriginProtection]); there is no token.
 //   - HTTP/1.1 keeps the connection after a stream: it ends with the last chunk.
+//   - [GZip] leaves alone what is compressed already, server-sent events and ranges.
+//     Django's middleware compresses whatever is long enough.
 //
 // [db.Scope]: https://pkg.go.dev/github.com/goquintet/quintet/db#Scope
 // [db.Iterate]: https://pkg.go.dev/github.com/goquintet/quintet/db#Iterate
