@@ -86,8 +86,9 @@
 // Each process that serves a site listens on a unix socket of its own as well, in a
 // folder that only its user may enter: ADMIN_SOCKETS. There [Site.Admin] answers GET
 // /status with the [Status] of the process in JSON: its requests, and of each alias the
-// numbers of the pool, the connections with their ages, and who holds them. "manage
-// dbstatus" asks all of them. Nothing of it is reachable at the addresses at which the
+// numbers of the pool, the connections with their ages, and who holds them; GET /ready
+// with its [Health], and GET /live with no more than that it runs. "manage dbstatus" and
+// "manage ready" ask all of them. Nothing of it is reachable at the addresses at which the
 // site is served. A socket that cannot be had is one warning in the log.
 //
 // # The live page
@@ -103,6 +104,38 @@
 // and requests are recorded only while somebody looks. A browser reaches it through a
 // tunnel, ssh -L 8001:/path/of/the.sock host, as http://localhost:8001/__quintet__/;
 // "manage dbstatus --json" names the sockets.
+//
+// # Streams in production
+//
+// A stream that waits costs about what a connection of net/http costs, some 30 KiB, and
+// a file descriptor; it holds no database connection. What bounds them is MAX_STREAMS for
+// the site and [MaxStreams] for a route: one more is answered with 503 and a Retry-After
+// that is spread. An EventSource takes a 503 for the end, so that a page that wants to
+// try again makes another. [Site.Streams] lists what is running, with its age, what it
+// has sent, and whether it waits for its client; so do /status and dbstatus.
+//
+// Proxies: streams say X-Accel-Buffering: no, and nginx passes each chunk on at once
+// while its buffering stays on for everything else. It has to speak HTTP/1.1 to the site
+// (proxy_http_version 1.1), because HTTP/1.0 cannot tell a stream that was broken off
+// from one that is whole, and its proxy_read_timeout has to be longer than
+// STREAM_HEARTBEAT, or than a stream may be silent. A client that leaves is noticed
+// through the proxy. The deploy folder of a new project has all that.
+//
+// Caches: server-sent events say Cache-Control: no-cache. Other streams say what their
+// views say; [GZip] adds Vary.
+//
+// Compression: [GZip], or the proxy. Both pass chunks on.
+//
+// HTTP/2 is spoken over TLS and in clear text; see [Site.Serve]. Over HTTP/1.1 a browser
+// opens six connections to a host, for all its pages together: with six pages that
+// listen, the seventh waits. Have the proxy speak HTTP/2 with them.
+//
+// A shutdown tells the streams first: their contexts end with [ErrShutdown] as the cause.
+// A generator that ends then has answered in full, with a last chunk if it has one. What
+// still runs after SHUTDOWN_TIMEOUT is broken off, counted and named. An EventSource
+// connects again by itself, with the ID of its last event, and finds the next process;
+// one that comes while the site stops gets a stream that is over, because it would never
+// come again after a 503. It misses nothing if the view reads Last-Event-ID.
 //
 // # Static files
 //
@@ -140,6 +173,8 @@
 //   - Cross-site requests are refused by what browsers say about them (Sec-Fetch-Site
 //     and Origin, [http.CrossOriginProtection]); there is no token.
 //   - HTTP/1.1 keeps the connection after a stream: it ends with the last chunk.
+//   - [GZip] leaves alone what is compressed already, server-sent events and ranges.
+//     Django's middleware compresses whatever is long enough.
 //
 // [db.Scope]: https://pkg.go.dev/github.com/goquintet/quintet/db#Scope
 // [db.Iterate]: https://pkg.go.dev/github.com/goquintet/quintet/db#Iterate

@@ -72,7 +72,8 @@ func serveIn(t *testing.T, d dialect, options app.Options) (s *served, open func
 }
 
 // Whatever HTTP a client speaks: each event arrives before the next is made, a client
-// that leaves is noticed, what is broken off is broken, and a shutdown tells the streams.
+// that leaves is noticed, what is broken off is broken, and a shutdown tells the streams,
+// which have a last word.
 func TestServe_StreamsInEveryDialect(t *testing.T) {
 	t.Parallel()
 	for _, d := range dialects(t) {
@@ -88,6 +89,7 @@ func TestServe_StreamsInEveryDialect(t *testing.T) {
 							select {
 							case text = <-next:
 							case <-ctx.Done():
+								yield(views.Event[string]{Event: "bye"}, nil) // heard by who is still there
 								return
 							}
 						}
@@ -133,7 +135,7 @@ func TestServe_StreamsInEveryDialect(t *testing.T) {
 			if cause := <-ended; !errors.Is(cause, app.ErrShutdown) {
 				t.Errorf("the shutdown tells the stream %v", cause)
 			}
-			if body, err := io.ReadAll(response.Body); string(body) != "data: first\n\n" || err != nil {
+			if body, err := io.ReadAll(response.Body); string(body) != "data: first\n\nevent: bye\ndata: \n\n" || err != nil {
 				t.Errorf("the last stream ends with %q, %v", body, err)
 			}
 			if err := s.ended(t); err != nil {

@@ -92,21 +92,30 @@ func withURL(r *http.Request, u *url.URL) *http.Request {
 // handler answers with a view.
 func (rt *router) handler(r *route) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		q := requestOf(c.Request().Context(), rt.site)
-		if q == nil {
-			return errLost
+		q, request, err := rt.matched(r, c)
+		if err != nil {
+			return err
 		}
-		path := echo.GetPath(c.Request())
-		request := q.unrouted(c)
-		if !r.setPathValues(c, request, path) {
-			return echo.ErrNotFound
-		}
-		request.Pattern = r.text
 		before := q.routed
 		q.routed = c
 		defer func() { q.routed = before }()
 		return q.view(echoWriter{c.Response()}, request, r)
 	}
+}
+
+// matched returns the request as the view of the route gets it.
+func (rt *router) matched(r *route, c echo.Context) (*request, *http.Request, error) {
+	q := requestOf(c.Request().Context(), rt.site)
+	if q == nil {
+		return nil, nil, errLost
+	}
+	path := echo.GetPath(c.Request())
+	request := q.unrouted(c)
+	if !r.setPathValues(c, request, path) {
+		return nil, nil, echo.ErrNotFound
+	}
+	request.Pattern = r.text
+	return q, request, nil
 }
 
 // setPathValues gives the request the values of the wildcards, and reports whether the

@@ -81,54 +81,64 @@ func (s StreamingResponse) Respond(w http.ResponseWriter, r *Request) error { re
 
 // respond keeps little on the stack while the generator runs: what stands there stands
 // there for as long as the stream lasts, thousands of times.
-func (s *StreamingResponse) respond(w http.ResponseWriter, r *Request) error {
+func (s *StreamingResponse) respond(w http.ResponseWriter, r *Request) (err error) {
 	var l streamLife
-	defer l.end(s)
-	if runs, err := s.begin(w, r, &l); !runs {
-		return err
+	defer l.end(s, &err)
+	if err = s.begin(w, r, &l); err == nil && l.flow != nil {
+		s.Body(l.yield)
+		if err = l.flow.end(); err == nil {
+			err = l.flow.sendHeaders()
+		}
 	}
-	return s.run(w, r, l.head, l.progress)
+	return err
 }
 
 // streamLife is what a stream has begun, and has to end.
 type streamLife struct {
-	head     *head
 	progress *Progress
 	ended    func() // tells the cycle
 	upload   *upload
+	flow     *flow // nil when the generator is not to run
+	yield    func([]byte, error) bool
 }
 
-// begin does what comes before the generator, and reports whether that is to run.
-func (s *StreamingResponse) begin(w http.ResponseWriter, r *Request, l *streamLife) (runs bool, err error) {
-	if l.head, err = s.head(); err != nil {
-		return false, err
+// begin does what comes before the generator.
+func (s *StreamingResponse) begin(w http.ResponseWriter, r *Request, l *streamLife) error {
+	h, err := s.head()
+	if err != nil {
+		return err
 	}
 	ctx := r.Context()
-	if l.head.empty(r) { // the generator never runs, and never was a stream
+	if h.empty(r) { // the generator never runs, and never was a stream
 		if err := r.cycle.Release(ctx); err != nil {
-			return false, err
+			return err
 		}
-		l.head.applyStream(w)
-		w.WriteHeader(l.head.status)
-		return false, nil
+		h.applyStream(w)
+		w.WriteHeader(h.status)
+		return nil
 	}
 	if l.progress, l.ended, err = start(r); err != nil {
-		return false, err
+		return err
 	}
 	if s.KeepConnection {
 		r.cycle.Keep(ctx)
 	} else if err := r.cycle.Release(ctx); err != nil {
-		return false, err
+		return err
 	}
 	if ctx.Err() != nil { // the client left during the view
-		return false, stopped(ctx, context.Cause(ctx))
+		return stopped(ctx, context.Cause(ctx))
 	}
 	l.upload = receive(w, r, s.ReadsBody)
-	return true, nil
+	l.flow = newFlow(w, ctx, h, s.limits(r.cycle), l.progress)
+	l.yield = l.flow.yield()
+	if isEvents(h) {
+		return l.flow.sendHeaders()
+	}
+	return nil
 }
 
 // end is deferred: none of its steps keeps the next from being made.
-func (l *streamLife) end(s *StreamingResponse) {
+func (l *streamLife) end(s *StreamingResponse, err *error) {
 	if l.ended != nil {
 		defer l.ended()
 	}
@@ -137,8 +147,17 @@ func (l *streamLife) end(s *StreamingResponse) {
 		defer l.progress.state.Store(stateEnded)
 	}
 	if l.upload != nil {
-		l.upload.end()
+		defer l.upload.end()
 	}
+	if l.flow == nil {
+		return
+	}
+	// What is held back goes out after a failure too. When that fails, the first
+	// failure stays the news.
+	if closed := l.flow.close(); *err == nil {
+		*err = closed
+	}
+	*err = stopped(l.flow.ctx, *err)
 }
 
 // start counts the stream in; what it returns is never nil.
@@ -151,30 +170,6 @@ func start(r *Request) (progress *Progress, ended func(), err error) {
 		ended = func() {}
 	}
 	return progress, ended, err
-}
-
-// run asks the generator for chunks and sends them.
-func (s *StreamingResponse) run(w http.ResponseWriter, r *Request, h *head, progress *Progress) (err error) {
-	ctx := r.Context()
-	flow := newFlow(w, ctx, h, s.limits(r.cycle), progress)
-	defer func() {
-		// What is held back goes out after a failure too. When that fails, the
-		// first failure stays the news.
-		if closed := flow.close(); err == nil {
-			err = closed
-		}
-		err = stopped(ctx, err)
-	}()
-	if isEvents(h) {
-		if err := flow.sendHeaders(); err != nil {
-			return err
-		}
-	}
-	s.Body(flow.yield())
-	if err := flow.end(); err != nil {
-		return err
-	}
-	return flow.sendHeaders()
 }
 
 // stopped returns what the end of a stream's context makes of its outcome: its
