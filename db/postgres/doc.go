@@ -8,7 +8,11 @@
 // or several names with commas between them, which are tried in order. What they
 // leave empty comes from where libpq takes it: the PG* variables of the
 // environment, the service file, the password file, and its defaults. What they say
-// is never overridden by any of these.
+// is never overridden by any of these. Each connection asks them again, so that a
+// password or a certificate can be replaced under a site that runs.
+//
+// A name is looked up for each connection too. Its addresses, and those of all hosts
+// together, share CONNECT_TIMEOUT: one that is silent leaves time for the next.
 //
 // # OPTIONS
 //
