@@ -50,7 +50,8 @@ type Settings struct {
 
 	// HoldIdleWarn (HOLD_IDLE_WARN) is how long a lease may be held while the database
 	// has nothing to do for it, before that is logged, once: 0 is 1s, Forever never.
-	// Time in the database does not count, nor what KeepConnection says by name.
+	// Time in the database does not count, nor what KeepConnection or the
+	// snapshot of an Iterate says by name.
 	HoldIdleWarn time.Duration
 	// HoldLimit (HOLD_LIMIT) is how long a lease may be held at all. Beyond it the
 	// holder is cut off: what runs is cancelled, a transaction is rolled back, the

@@ -47,7 +47,7 @@
 //     error page.
 //  6. At each yield: a context that has ended ends the stream; rows or a block
 //     that are open across the yield are an error, unless there is
-//     KeepConnection; then the chunk goes out.
+//     KeepConnection or they are db.Iterate's snapshot; then the chunk goes out.
 //  7. The generator returns. When it was told to, by a yield that returned false,
 //     its defers run as in any loop.
 //  8. What was held back goes out, also after a failure: the client has got
