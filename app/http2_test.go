@@ -131,11 +131,15 @@ func TestServe_StreamsInEveryDialect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			first := make([]byte, len("data: first\n\n"))
+			if _, err := io.ReadFull(response.Body, first); err != nil || string(first) != "data: first\n\n" {
+				t.Fatalf("it says %q, %v", first, err)
+			}
 			s.stop()
 			if cause := <-ended; !errors.Is(cause, app.ErrShutdown) {
 				t.Errorf("the shutdown tells the stream %v", cause)
 			}
-			if body, err := io.ReadAll(response.Body); string(body) != "data: first\n\nevent: bye\ndata: \n\n" || err != nil {
+			if body, err := io.ReadAll(response.Body); string(body) != "event: bye\ndata: \n\n" || err != nil {
 				t.Errorf("the last stream ends with %q, %v", body, err)
 			}
 			if err := s.ended(t); err != nil {
