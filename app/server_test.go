@@ -331,7 +331,7 @@ func TestServe_AnEventSourceComesAgain(t *testing.T) {
 	}
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	if response.StatusCode != 200 || response.Header.Get("Content-Type") != "text/event-stream" || !response.Close ||
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" || !response.Close ||
 		response.Header.Get("Retry-After") != "" || !strings.HasPrefix(string(body), ": ") || err != nil {
 		t.Errorf("it is answered with %d %v %q, %v", response.StatusCode, response.Header, body, err)
 	}
