@@ -45,9 +45,9 @@
 //  5. The generator runs. The headers go out with its first chunk, those of
 //     server-sent events at once. If it fails before, the client gets an ordinary
 //     error page.
-//  6. At each yield: a context that has ended ends the stream; rows or a block
-//     that are open across the yield are an error, unless there is
-//     KeepConnection or they are db.Iterate's snapshot; then the chunk goes out.
+//  6. At each yield: rows or a block that are open across it are an error, unless
+//     there is KeepConnection or they are db.Iterate's snapshot; then the chunk goes
+//     out. A context that has ended ends the stream: see below.
 //  7. The generator returns. When it was told to, by a yield that returned false,
 //     its defers run as in any loop.
 //  8. What was held back goes out, also after a failure: the client has got
@@ -55,10 +55,26 @@
 //  9. Close runs, once, and the stream is counted out.
 //
 // A chunk goes out at once, unless the one before went out less than 5 ms ago:
-// then it waits for others, for 5 ms at most and 32 KiB at most, whatever the
+// then it waits for others, for 5 ms at most and 64 KiB at most, whatever the
 // generator does meanwhile. A write that the client does not take within 30 s ends
 // the stream; between the writes nothing does, the WriteTimeout of the server
-// included.
+// included, but for the MaxAge of the stream. A Heartbeat goes out when nothing else
+// has for a while.
+//
+// When the client has left, the next yield that goes out returns false; of chunks
+// that are only held back, one in 64 looks. A stream that is told to end for another
+// reason, by the cause of its context, may yield one chunk more: its last word. That
+// is app.ErrShutdown when the site stops, and [ErrMaxAge]. If it returns then, it has
+// answered in full; a generator that goes on is refused, and broken off.
+//
+// # Shapes
+//
+// All of them are bodies of one kind, an iter.Seq2 of chunks: text and bytes as they
+// are ([Chunks]), values a line ([JSONLines]), tables ([CSV], [CSVWith]), what an
+// encoder or an archive writes ([Write]), and server-sent events ([Events], with the
+// whole response). An error in the middle of any breaks the response off: each chunk
+// that was yielded before has gone out, whole. A [File] is no stream: it knows its
+// length, and answers ranges and conditions.
 //
 // Respond returns nil when all was sent. Its error is [ErrClientGone] when the
 // client left, or took none of a write for too long; otherwise it is what the

@@ -36,6 +36,8 @@ type Event[T any] struct {
 // browser connects again in any case, and says the last ID that it has got:
 // [Request.LastEventID].
 //
+// The type of the data is one for all events; Event[any] takes different ones.
+//
 // A newline in an ID or in the name of an event, a NUL in an ID, and data that
 // does not encode end the stream with an error. The fields of the response may be
 // set before it is returned.
