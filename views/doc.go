@@ -63,9 +63,10 @@
 //
 // When the client has left, the next yield that goes out returns false; of chunks
 // that are only held back, one in 64 looks. A stream that is told to end for another
-// reason, by the cause of its context, may yield one chunk more: its last word. That
-// is app.ErrShutdown when the site stops, and [ErrMaxAge]. If it returns then, it has
-// answered in full; a generator that goes on is refused, and broken off.
+// reason, by the cause of its context, may yield the chunk that it was about to, and
+// one more: its last word. That is app.ErrShutdown when the site stops, and
+// [ErrMaxAge]. If it returns then, it has answered in full; a generator that goes on is
+// refused, and broken off.
 //
 // # Shapes
 //

@@ -53,7 +53,7 @@ type flow struct {
 	aged  bool        // MaxAge is over
 
 	ask      *asking
-	lastWord bool  // was said
+	words    int   // chunks taken since the context has ended
 	refused  bool  // yield has returned false
 	outcome  error // why
 	closed   bool
@@ -169,7 +169,8 @@ func (f *flow) hear() bool {
 }
 
 // mayGoOn returns why no more chunks are taken. A stream that is told to end, and
-// not because its client has left, may say one more: its last word.
+// not because its client has left, may say two more: the one that it was about to
+// yield when it was told, and its last word.
 func (f *flow) mayGoOn() error {
 	if err := f.failed(); err != nil { // it may be why the context has ended
 		return err
@@ -181,10 +182,10 @@ func (f *flow) mayGoOn() error {
 	if cause == nil {
 		cause = ErrMaxAge
 	}
-	if f.lastWord || isDeparture(cause) {
+	if f.words == 2 || isDeparture(cause) {
 		return cause
 	}
-	f.lastWord = true
+	f.words++
 	return nil
 }
 
@@ -200,7 +201,7 @@ func (f *flow) take(chunk []byte) {
 	now := time.Now()
 	early := holdTime - now.Sub(f.flushed)
 	switch {
-	case f.lastWord:
+	case f.words > 0:
 		f.letGo(now)
 	case f.waiting:
 		f.hold(chunk, now)

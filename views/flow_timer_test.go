@@ -123,7 +123,7 @@ func TestFlow_MaxAgeTellsTheStream(t *testing.T) {
 	}
 }
 
-// One that does not listen is refused its second chunk after that, by the site and
+// One that does not listen is refused its third chunk after that, by the site and
 // without one.
 func TestFlow_MaxAgeEndsAStreamThatGoesOn(t *testing.T) {
 	t.Parallel()
@@ -139,7 +139,7 @@ func TestFlow_MaxAgeEndsAStreamThatGoesOn(t *testing.T) {
 						time.Sleep(time.Minute)
 					}
 				}})
-				if !errors.Is(err, views.ErrMaxAge) || errors.Is(err, views.ErrClientGone) || yielded != 3 || w.taken() != 3 {
+				if !errors.Is(err, views.ErrMaxAge) || errors.Is(err, views.ErrClientGone) || yielded != 4 || w.taken() != 4 {
 					t.Errorf("%v after %d chunks, %d sent", err, yielded, w.taken())
 				}
 			})

@@ -14,8 +14,8 @@ const (
 )
 
 // ErrMaxAge is the cause of the context of a stream that has lasted for as long as
-// it may. A generator that hears of it may yield one more chunk, its last word, and
-// returns; one that does not is refused its second, and its response is broken off.
+// it may. A generator that hears of it may yield a last word and returns. One that does
+// not is refused its third chunk after that, and its response is broken off.
 var ErrMaxAge = errors.New("views: the stream has reached its maximum age")
 
 // limits are what bounds one stream.

@@ -228,8 +228,8 @@ func TestStreamingResponse_EndsWithTheCauseOfItsContext(t *testing.T) {
 		want error
 	}{
 		"a generator that goes on": {func(yield func([]byte, error) bool, _ context.Context) {
-			if !yield([]byte("b"), nil) || yield([]byte("c"), nil) {
-				t.Error("one chunk is the last word, and not two")
+			if !yield([]byte("b"), nil) || !yield([]byte("c"), nil) || yield([]byte("d"), nil) {
+				t.Error("the chunk that was under way and a last word are taken, and no third")
 			}
 		}, errShutdown},
 		"a generator that returns it":    {func(yield func([]byte, error) bool, ctx context.Context) { yield(nil, ctx.Err()) }, errShutdown},
