@@ -44,11 +44,20 @@ func (a *adminListener) begin(s *Site) {
 
 // Admin is what answers on the sockets in ADMIN_SOCKETS: GET /status is the [Status] of
 // this process, in JSON, GET /ready its [Health], GET /live no more than that it runs, and
-// /__quintet__/ the live page of its connections.
+// /__quintet__/ the live page of its connections, besides what [Site.HandleAdmin] has added.
 // [Site.Serve] serves it there. A program that serves the
 // site by itself may serve it as well, where nobody but its own user comes by: it tells
 // what goes on inside.
 func (s *Site) Admin() http.Handler { return s.admin.mux }
+
+// HandleAdmin lets what answers on the sockets in ADMIN_SOCKETS answer one question more,
+// such as "GET /metrics". The pattern is one of [http.ServeMux]; it panics for one that is
+// taken. It may be called at any time, concurrently, [App.Ready] being the usual place.
+// Whoever asks is this user or was let in by it; what the handler says may not have
+// secrets in it all the same.
+func (s *Site) HandleAdmin(pattern string, handler http.Handler) {
+	s.admin.mux.Handle(pattern, handler)
+}
 
 // AdminFolders are where processes of this site have their sockets; one that serves it
 // now would use the first. There is none with ADMIN_SOCKETS: none, and on systems that

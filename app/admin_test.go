@@ -374,3 +374,41 @@ func TestStatus_JSON(t *testing.T) {
 	}
 	equal(t, "the status", string(got)+"\n", string(want))
 }
+
+// What is added answers on the socket, and nowhere else.
+func TestAdmin_AnswersWhatWasAdded(t *testing.T) {
+	t.Parallel()
+	s := serve(t, private(t, anyHost()), app.Options{Apps: []app.App{{
+		Name: "counts",
+		Ready: func(s *app.Site) error {
+			s.HandleAdmin("GET /metrics", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, "counted 1\n")
+			}))
+			return nil
+		},
+	}}})
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client(t).Do(request) // once it is answered, there is the socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	equal(t, "status for the public", response.StatusCode, http.StatusNotFound)
+	processes, err := admin.Processes(t.Context(), s.AdminFolders()...)
+	if err != nil || len(processes) != 1 {
+		t.Fatalf("%d processes, %v", len(processes), err)
+	}
+	body, err := processes[0].Get(t.Context(), "/metrics")
+	if err != nil || string(body) != "counted 1\n" {
+		t.Errorf("%q, %v", body, err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a pattern that is taken was taken again")
+		}
+	}()
+	s.HandleAdmin("GET /metrics", http.NotFoundHandler())
+}

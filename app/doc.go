@@ -47,7 +47,7 @@
 //     or a transaction that a handler has open keep theirs: that is counted
 //     ([Stats]), and logged with the place. The same holds for the body of the
 //     request: beyond 64 KiB it is not waited for with an idle connection in hand.
-//   - The bytes.
+//   - The bytes, and with the first of them ResponseStarted.
 //   - The end of the scope, RequestFinished, one line in the log.
 //
 // Each step of the way back is deferred by itself. RequestFinished is sent exactly

@@ -110,6 +110,24 @@ func (q *request) start() {
 	q.site.report("RequestStarted", bus.RequestStarted.SendRobust(ctx, signals.RequestStarted{Request: q.http}))
 }
 
+// responds tells the receivers of ResponseStarted. They have a scope of their own: at
+// its first byte a request leases nothing.
+func (q *request) responds(status int) {
+	bus := &q.site.bus
+	if !bus.ResponseStarted.HasReceivers() {
+		return
+	}
+	event := signals.ResponseStarted{
+		Request: q.http, Route: q.routeText(), Status: status,
+		Duration: time.Since(q.begun), Stream: q.site.requests.streamed(q),
+	}
+	ctx, cancel := q.cleanUpContext()
+	defer cancel()
+	ctx, scope := q.site.connections.NewScope(ctx, "ResponseStarted")
+	defer func() { q.site.logScope(ctx, scope) }()
+	q.site.report("ResponseStarted", bus.ResponseStarted.SendRobust(ctx, event))
+}
+
 var errGoexit = errors.New("app: the handler has ended its goroutine, as t.FailNow does")
 
 // recover is deferred: the answer to a panic, and the end of a broken response.

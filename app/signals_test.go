@@ -106,3 +106,78 @@ func TestSignals_Order(t *testing.T) {
 	get(s, "/")
 	equal(t, "the order", strings.Join(order, " "), "started in view failed out finished")
 }
+
+// ResponseStarted comes with the first byte, once: the connections have gone home, and
+// its receivers have a scope of their own.
+func TestSignals_TheFirstByteIsTold(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, database db.Settings) {
+		s := play(t, withDatabase(database), app.Options{Routes: func(s *app.Site) {
+			s.GET("/text/{id}", func(r *views.Request) (views.Response, error) {
+				return views.Text{Status: http.StatusAccepted, Body: "once"}, query(r)
+			})
+			s.GET("/stream", stream(3, nil))
+		}})
+		var told []signals.ResponseStarted
+		s.Bus().ResponseStarted.Connect(func(ctx context.Context, e signals.ResponseStarted) error {
+			told = append(told, e)
+			if held := s.Connections().Holders(); len(held) > 0 {
+				t.Errorf("held at the first byte: %v", held)
+			}
+			if db.ScopeOf(ctx) == db.ScopeOf(e.Request.Context()) {
+				t.Error("a receiver has the scope of the request")
+			}
+			var n int
+			return db.From(ctx).NewRaw("SELECT 1").Scan(ctx, &n)
+		})
+		for path, want := range map[string]signals.ResponseStarted{
+			"/text/7":  {Route: "GET /text/{id}", Status: http.StatusAccepted},
+			"/stream":  {Route: "GET /stream", Status: http.StatusOK, Stream: 1},
+			"/nowhere": {Status: http.StatusNotFound},
+		} {
+			told = nil
+			get(s, path)
+			if len(told) != 1 {
+				t.Fatalf("%s: told %d times, want 1", path, len(told))
+			}
+			got := told[0]
+			if got.Route != want.Route || got.Status != want.Status || got.Duration <= 0 || (got.Stream > 0) != (want.Stream > 0) || got.Stream > got.Duration {
+				t.Errorf("%s: %+v, want %+v", path, got, want)
+			}
+		}
+		s.atHome(t)
+		equal(t, "errors of receivers", len(s.journal.entries(t, "app: a receiver fails")), 0)
+	})
+}
+
+// A receiver of RequestStarted may add values to the context of the request.
+func TestSignals_AReceiverAddsToTheContextOfARequest(t *testing.T) {
+	t.Parallel()
+	type key struct{}
+	var inView, inMiddleware, atTheEnd any
+	s := newSite(t, anyHost(), app.Options{
+		Middleware: []func(http.Handler) http.Handler{func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				inMiddleware = r.Context().Value(key{})
+				next.ServeHTTP(w, r)
+			})
+		}},
+		Routes: oneRoute(func(r *views.Request) (views.Response, error) {
+			inView = r.Context().Value(key{})
+			return views.Text{Body: app.RequestID(r.Context())}, nil
+		}),
+	})
+	s.Bus().RequestStarted.Connect(func(_ context.Context, e signals.RequestStarted) error {
+		*e.Request = *e.Request.WithContext(context.WithValue(e.Request.Context(), key{}, "added"))
+		return nil
+	})
+	s.Bus().RequestFinished.Connect(func(_ context.Context, e signals.RequestFinished) error {
+		atTheEnd = e.Request.Context().Value(key{})
+		return nil
+	})
+	answer := get(s, "/")
+	for where, got := range map[string]any{"middleware": inMiddleware, "view": inView, "RequestFinished": atTheEnd} {
+		equal(t, "in "+where, got, any("added"))
+	}
+	equal(t, "request ID", answer.Body.String(), answer.Header().Get("X-Request-Id"))
+}

@@ -90,6 +90,16 @@ func (rs *requests) mayStream(q *request) error {
 	return nil
 }
 
+// streamed is for how long the request has been a stream, 0 when it is none.
+func (rs *requests) streamed(q *request) time.Duration {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	if q.streams == 0 {
+		return 0
+	}
+	return max(1, time.Since(q.streamSince))
+}
+
 func (rs *requests) endStream(q *request) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()

@@ -67,6 +67,7 @@ func (w *writer) start(status int) {
 		if record := w.request.recording.Record; record != nil {
 			record.Responds(status)
 		}
+		w.request.responds(status)
 	}
 }
 

@@ -12,6 +12,11 @@ type Bus struct {
 	// Django's request_started.
 	RequestStarted Signal[RequestStarted]
 
+	// ResponseStarted is sent when the first bytes of a response have been handed to
+	// net/http: what nothing is open on has gone home by then. A broken request may have
+	// none. Django has no such signal.
+	ResponseStarted Signal[ResponseStarted]
+
 	// RequestFinished is sent exactly once for each request that started, when
 	// its handlers have returned or panicked and everything was handed to
 	// net/http, streams included. Django's request_finished, which is sent by
@@ -56,6 +61,7 @@ type Bus struct {
 // logger; a site in DEBUG passes a function that logs.
 func (b *Bus) OnDuplicate(report func(Duplicate)) {
 	b.RequestStarted.OnDuplicate(report)
+	b.ResponseStarted.OnDuplicate(report)
 	b.RequestFinished.OnDuplicate(report)
 	b.RequestFailed.OnDuplicate(report)
 	b.ConnectionCreated.OnDuplicate(report)

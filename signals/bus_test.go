@@ -26,7 +26,7 @@ func TestBus_ASignalAndItsEventShareTheirName(t *testing.T) {
 		}
 	}
 	want := []string{
-		"RequestStarted", "RequestFinished", "RequestFailed",
+		"RequestStarted", "ResponseStarted", "RequestFinished", "RequestFailed",
 		"ConnectionCreated", "ConnectionReleased",
 		"CallbackFinished", "TemplateRendered",
 		"MigrateStarted", "MigrateFinished",

@@ -28,6 +28,7 @@ var _ = []any{
 	signals.Result{Receiver: "uid", Err: &signals.PanicError{Value: 1, Stack: nil}},
 	signals.Duplicate{Event: "", UID: "", First: "", Second: ""},
 	signals.RequestStarted{Request: nil},
+	signals.ResponseStarted{Request: nil, Route: "", Status: 200, Duration: time.Second, Stream: time.Second},
 	signals.RequestFinished{Request: nil, Route: "", Status: 200, Bytes: 1, Duration: time.Second, Hijacked: false, Err: nil},
 	signals.RequestFailed{Request: nil, Route: "", Err: nil, Stack: nil, Streaming: true},
 	signals.ConnectionCreated{Alias: "", Engine: "", Duration: time.Second},

@@ -7,8 +7,20 @@ import (
 
 // RequestStarted is the event of [Bus.RequestStarted].
 type RequestStarted struct {
-	// Request is the request as it came in. Its body belongs to the view.
+	// Request is the request as it came in. Its body belongs to the view. A receiver may
+	// add values to its context, for the middleware and the view to find:
+	//
+	//	*e.Request = *e.Request.WithContext(context.WithValue(e.Request.Context(), key, value))
 	Request *http.Request
+}
+
+// ResponseStarted is the event of [Bus.ResponseStarted].
+type ResponseStarted struct {
+	Request  *http.Request
+	Route    string        // the pattern that matched; empty when none did
+	Status   int           // 0 when the handler took over the network connection
+	Duration time.Duration // since RequestStarted
+	Stream   time.Duration // the part of Duration since it has been a stream; 0 when it is none
 }
 
 // RequestFinished is the event of [Bus.RequestFinished].
