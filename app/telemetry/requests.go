@@ -1,0 +1,230 @@
+package telemetry
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/goquintet/quintet/app"
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/signals"
+)
+
+// activity is what requests are counted by while they run: their route is not known yet.
+type activity struct{ method, scheme string }
+
+// connect hears the signals of the site. After disconnect the ends of the requests that
+// run are still heard.
+func (t *telemetry) connect() (disconnect func()) {
+	bus := t.site.Bus()
+	started := bus.RequestStarted.Connect(t.started)
+	created := bus.ConnectionCreated.Connect(t.created)
+	released := bus.ConnectionReleased.Connect(t.released)
+	responds := bus.ResponseStarted.Connect(t.responds)
+	finished := bus.RequestFinished.Connect(t.finished)
+	return func() {
+		started()
+		created()
+		released()
+		t.mu.Lock()
+		t.leave = func() { responds(); finished() }
+		t.mu.Unlock()
+		t.leaveLast()
+	}
+}
+
+// leaveLast disconnects what hears of the requests that still ran at the end, after the
+// last of them.
+func (t *telemetry) leaveLast() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.leave != nil && t.requests == 0 {
+		t.leave()
+		t.leave = nil
+	}
+}
+
+// started begins the span of a request, and gives it to whoever has its context.
+func (t *telemetry) started(_ context.Context, e signals.RequestStarted) error {
+	ctx := e.Request.Context()
+	s := t.scopeOf(db.ScopeOf(ctx))
+	if s == nil {
+		return nil // it began before all this
+	}
+	s.announced, s.activity = true, activity{methodOf(e.Request), app.Scheme(e.Request)}
+	name := s.activity.method
+	attributes := []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
+		semconv.NetworkProtocolVersion(protocolOf(e.Request)),
+	}
+	if name == otherMethod {
+		name = "HTTP"
+	}
+	if !s.outside.SpanContext().IsValid() { // otherwise the site is in a program that traces its requests
+		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(e.Request.Header))
+	}
+	ctx, span := t.tracer.Start(ctx, name, trace.WithTimestamp(s.begun), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...))
+	if t.traces {
+		*e.Request = *e.Request.WithContext(ctx)
+	}
+
+	s.mu.Lock()
+	s.span, s.outside, s.ctx = span, span, context.WithoutCancel(ctx)
+	s.mu.Unlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.active[s.activity]++
+	t.requests++
+	return nil
+}
+
+// responds marks the first byte, and begins the span of a stream where that has begun.
+func (t *telemetry) responds(_ context.Context, e signals.ResponseStarted) error {
+	s := t.scopeOf(db.ScopeOf(e.Request.Context()))
+	if s == nil || !s.announced {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	t.firstByte.Record(s.ctx, e.Duration.Seconds(), s.measured(e.Route, e.Status, nil))
+	s.span.AddEvent("first byte", trace.WithTimestamp(now))
+	if e.Stream > 0 && s.stream == nil {
+		_, s.stream = t.tracer.Start(s.ctx, "stream", trace.WithTimestamp(now.Add(-e.Stream)))
+		s.stream.AddEvent("first byte", trace.WithTimestamp(now))
+	}
+	return nil
+}
+
+// finished ends the span of a request.
+func (t *telemetry) finished(_ context.Context, e signals.RequestFinished) error {
+	sc := db.ScopeOf(e.Request.Context())
+	s := t.requestOf(sc)
+	if s == nil {
+		return nil
+	}
+	defer t.leaveLast()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.requestDuration.Inst().Record(s.ctx, e.Duration.Seconds(), s.measured(e.Route, e.Status, e.Err))
+	if s.stream != nil {
+		s.stream.SetAttributes(semconv.HTTPResponseBodySize(int(e.Bytes)))
+		if e.Err != nil {
+			failed(s.stream, e.Err)
+		}
+		s.stream.End()
+	}
+	if route := pathOf(e.Route); route != "" {
+		name := s.activity.method
+		if name == otherMethod {
+			name = "HTTP"
+		}
+		s.span.SetName(name + " " + route)
+		s.span.SetAttributes(semconv.HTTPRoute(route))
+	}
+	if e.Status != 0 {
+		s.span.SetAttributes(semconv.HTTPResponseStatusCode(e.Status))
+	}
+	s.span.SetAttributes(semconv.HTTPResponseBodySize(int(e.Bytes)))
+	switch {
+	case e.Status >= http.StatusInternalServerError:
+		code := strconv.Itoa(e.Status)
+		s.span.SetAttributes(semconv.ErrorTypeKey.String(code))
+		s.span.SetStatus(statusError, causeOf(e.Err))
+	case e.Err != nil:
+		failed(s.span, e.Err)
+	}
+	s.span.End()
+	return nil
+}
+
+// requestOf takes a request from those that run.
+func (t *telemetry) requestOf(sc *db.Scope) *scope {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.running[sc]
+	if s == nil || !s.announced {
+		return nil
+	}
+	delete(t.running, sc)
+	t.active[s.activity]--
+	t.requests--
+	return s
+}
+
+// measured are the attributes of what is measured of a request.
+func (s *scope) measured(route string, status int, err error) metric.MeasurementOption {
+	attributes := []attribute.KeyValue{
+		semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
+	}
+	if route = pathOf(route); route != "" {
+		attributes = append(attributes, semconv.HTTPRoute(route))
+	}
+	if status != 0 {
+		attributes = append(attributes, semconv.HTTPResponseStatusCode(status))
+	}
+	switch {
+	case status >= http.StatusInternalServerError:
+		attributes = append(attributes, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+	case err != nil:
+		attributes = append(attributes, semconv.ErrorTypeKey.String(errorType(err)))
+	}
+	return metric.WithAttributeSet(attribute.NewSet(attributes...))
+}
+
+func (t *telemetry) created(ctx context.Context, e signals.ConnectionCreated) error {
+	t.createTime.Inst().Record(ctx, e.Duration.Seconds(), t.aliases[e.Alias].pool)
+	return nil
+}
+
+func (t *telemetry) released(ctx context.Context, e signals.ConnectionReleased) error {
+	pool := t.aliases[e.Alias].pool
+	t.useTime.Inst().Record(ctx, e.Held.Seconds(), pool)
+	t.idleTime.Record(ctx, e.Idle.Seconds(), pool)
+	return nil
+}
+
+// causeOf is a word for why a response is a 5xx; a view may have answered so without one.
+func causeOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return errorType(err)
+}
+
+// pathOf is the pattern of a route without its method.
+func pathOf(route string) string {
+	if method, path, found := strings.Cut(route, " "); found && !strings.Contains(method, "/") {
+		return strings.TrimLeft(path, " ")
+	}
+	return route
+}
+
+const otherMethod = "_OTHER"
+
+// methodOf is the method, when it is one: a client may send any word.
+func methodOf(r *http.Request) string {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions, http.MethodConnect, http.MethodTrace, "QUERY":
+		return r.Method
+	case "":
+		return http.MethodGet
+	}
+	return otherMethod
+}
+
+func protocolOf(r *http.Request) string {
+	if r.ProtoMajor >= 2 {
+		return strconv.Itoa(r.ProtoMajor)
+	}
+	return strconv.Itoa(r.ProtoMajor) + "." + strconv.Itoa(r.ProtoMinor)
+}

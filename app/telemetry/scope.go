@@ -1,0 +1,184 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/db/pool"
+)
+
+// scope is a request or a task, and what it does with its connections.
+type scope struct {
+	telemetry *telemetry
+	db        *db.Scope
+	begun     time.Time
+	outside   trace.Span // of the context that it began in
+
+	// Set before anything else happens to a request.
+	request   bool
+	announced bool // RequestStarted was heard
+	activity  activity
+
+	mu     sync.Mutex // guards the rest
+	ctx    context.Context
+	span   trace.Span // nil until there is one
+	stream trace.Span // nil when it is none
+	wishes []wish
+	holds  []*hold
+}
+
+// wish is somebody who waits for a connection.
+type wish struct {
+	alias string
+	since time.Time
+	span  trace.Span
+}
+
+func newScope(t *telemetry, ctx context.Context, sc *db.Scope) *scope {
+	s := &scope{telemetry: t, db: sc, begun: time.Now(), ctx: context.WithoutCancel(ctx), outside: trace.SpanFromContext(ctx)}
+	// A task in a task belongs to it, unless its code has begun a span of its own.
+	if parent, _ := sc.Parent(); parent != nil {
+		if p := t.scopeOf(parent); p != nil {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.span != nil && p.outside.SpanContext().Equal(s.outside.SpanContext()) {
+				s.ctx = trace.ContextWithSpan(s.ctx, p.span)
+			}
+		}
+	}
+	return s
+}
+
+var _ db.Trace = (*scope)(nil)
+
+// beginLocked begins the span of a task when that asks for its first connection: many
+// never do, and there is nothing to see. A request has its own from the beginning, unless
+// that was not heard; it is named by its path then, which may be a secret.
+func (s *scope) beginLocked() {
+	if s.span != nil {
+		return
+	}
+	name := "HTTP"
+	if !s.request {
+		name = s.db.Name()
+	}
+	s.ctx, s.span = s.telemetry.tracer.Start(s.ctx, name, trace.WithTimestamp(s.begun))
+}
+
+// Asks implements [db.Trace].
+func (s *scope) Asks(e pool.Asked) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beginLocked()
+	_, span := s.telemetry.tracer.Start(s.ctx, "acquire", trace.WithTimestamp(e.Time),
+		trace.WithAttributes(semconv.DBClientConnectionPoolName(e.Alias)))
+	if span.IsRecording() {
+		span.SetAttributes(placed(e.At)...)
+	}
+	s.wishes = append(s.wishes, wish{e.Alias, e.Time, span})
+}
+
+// Acquires implements [db.Trace].
+func (s *scope) Acquires(e pool.Acquired) {
+	t := s.telemetry
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.beginLocked()
+	if i := slices.IndexFunc(s.wishes, func(w wish) bool { return w.alias == e.Alias }); i >= 0 {
+		w := s.wishes[i]
+		s.wishes = slices.Delete(s.wishes, i, i+1)
+		if e.Err == nil {
+			t.waitTime.Inst().Record(s.ctx, e.Time.Sub(w.since).Seconds(), t.aliases[e.Alias].pool)
+		} else {
+			failed(w.span, e.Err)
+		}
+		w.span.End(trace.WithTimestamp(e.Time))
+	}
+	if e.Err != nil {
+		if none, ok := errors.AsType[*db.AcquireError](e.Err); ok && none.Kind == pool.Exhausted {
+			t.timeouts.Inst().Add(s.ctx, 1, t.aliases[e.Alias].pool)
+		}
+		return
+	}
+	h := &hold{alias: e.Alias, lease: e.Lease}
+	h.ctx, h.span = t.tracer.Start(s.ctx, "hold", trace.WithTimestamp(e.Time),
+		trace.WithAttributes(semconv.DBClientConnectionPoolName(e.Alias), keyConnection.Int64(e.Connection)))
+	s.holds = append(s.holds, h)
+}
+
+func (s *scope) holdLocked(alias string, lease int64) *hold {
+	for _, h := range s.holds {
+		if h.lease == lease && h.alias == alias {
+			return h
+		}
+	}
+	return nil
+}
+
+// Sends implements [db.Trace].
+func (s *scope) Sends(e pool.Sent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.holdLocked(e.Alias, e.Lease); h != nil {
+		h.sends(s.telemetry, e)
+	}
+}
+
+// Answers implements [db.Trace].
+func (s *scope) Answers(e pool.Answered) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.holdLocked(e.Alias, e.Lease); h != nil {
+		h.hasRows = true
+	}
+}
+
+// Ends implements [db.Trace].
+func (s *scope) Ends(e pool.Ended) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.holdLocked(e.Alias, e.Lease); h != nil {
+		h.ends(s.telemetry, e)
+	}
+}
+
+// Returns implements [db.Trace].
+func (s *scope) Returns(e pool.Returned) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.holdLocked(e.Alias, e.Lease)
+	if h == nil {
+		return
+	}
+	s.holds = slices.DeleteFunc(s.holds, func(other *hold) bool { return other == h })
+	h.returns(e)
+}
+
+// Named implements [db.Trace]. The route of a request is told by RequestFinished.
+func (s *scope) Named(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.request && s.span != nil {
+		s.span.SetName(name)
+	}
+}
+
+// ScopeEnds implements [db.Trace]. A request ends with RequestFinished.
+func (s *scope) ScopeEnds() {
+	if s.request && s.announced {
+		return
+	}
+	s.telemetry.forget(s.db)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.span != nil {
+		s.span.End()
+	}
+}
