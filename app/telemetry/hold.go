@@ -85,8 +85,7 @@ func (h *hold) sends(t *telemetry, e pool.Sent) {
 	if name == "" {
 		name = t.aliases[e.Alias].system.Value.AsString()
 	}
-	_, h.statement = t.tracer.Start(h.inner(), name, trace.WithTimestamp(e.Time), trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(t.aliases[e.Alias].statement...))
+	_, h.statement = t.begin(h.inner(), name, e.Time, trace.SpanKindClient, t.aliases[e.Alias].statement...)
 	if !h.statement.IsRecording() {
 		return
 	}
@@ -102,7 +101,7 @@ const shortText = 16
 
 func (h *hold) enter(t *telemetry, what, name string, e pool.Sent) {
 	b := block{name: name}
-	b.ctx, b.span = t.tracer.Start(h.inner(), what, trace.WithTimestamp(e.Time))
+	b.ctx, b.span = t.begin(h.inner(), what, e.Time, trace.SpanKindInternal)
 	if b.span.IsRecording() {
 		b.span.SetAttributes(placed(e.At)...)
 	}
@@ -129,14 +128,18 @@ func (h *hold) ends(t *telemetry, e pool.Ended) {
 		}
 		failed(h.statement, e.Err)
 	}
-	ctx := trace.ContextWithSpan(h.ctx, h.statement)
-	t.operationDuration.Inst().Record(ctx, answered.Sub(h.sent).Seconds(), metric.WithAttributeSet(attribute.NewSet(attributes...)))
-	if h.hasRows {
-		h.statement.SetAttributes(semconv.DBResponseReturnedRows(int(e.Rows)))
-	} else {
-		h.statement.SetAttributes(keyRows.Int64(e.Rows))
+	ctx := h.ctx
+	if t.traces { // what is measured may lead to its trace
+		ctx = trace.ContextWithSpan(ctx, h.statement)
 	}
-	h.statement.End(trace.WithTimestamp(e.Time))
+	t.operationDuration.Inst().Record(ctx, answered.Sub(h.sent).Seconds(), metric.WithAttributeSet(attribute.NewSet(attributes...)))
+	if rows := keyRows.Int64(e.Rows); h.statement.IsRecording() {
+		if h.hasRows {
+			rows = semconv.DBResponseReturnedRows(int(e.Rows))
+		}
+		h.statement.SetAttributes(rows)
+	}
+	end(h.statement, e.Time)
 	h.statement = nil
 	h.leave(e)
 }
@@ -179,21 +182,24 @@ func (h *hold) close(down int, outcome string, at time.Time, err error) {
 		if err != nil {
 			failed(b.span, err)
 		}
-		b.span.End(trace.WithTimestamp(at))
+		end(b.span, at)
 	}
 }
 
 func (h *hold) returns(e pool.Returned) {
 	if h.statement != nil {
-		h.statement.End(trace.WithTimestamp(e.Time))
+		end(h.statement, e.Time)
 		h.statement = nil
 	}
 	h.close(0, "ended with the hold", e.Time, nil)
+	if !h.span.IsRecording() {
+		return
+	}
 	h.span.SetAttributes(keyReason.String(e.Reason), keyIdle.Float64(e.Idle.Seconds()), keyKept.Bool(e.Kept))
-	if !e.At.IsZero() && h.span.IsRecording() {
+	if !e.At.IsZero() {
 		h.span.SetAttributes(keyReleasedAt.String(e.At.String()))
 	}
-	h.span.End(trace.WithTimestamp(e.Time))
+	end(h.span, e.Time)
 }
 
 // placed is where in the code something was done.

@@ -21,6 +21,14 @@ import (
 // activity is what requests are counted by while they run: their route is not known yet.
 type activity struct{ method, scheme string }
 
+// name is that of the span of a request whose route is not known.
+func (a activity) name() string {
+	if a.method == otherMethod {
+		return "HTTP"
+	}
+	return a.method
+}
+
 // connect hears the signals of the site. After disconnect the ends of the requests that
 // run are still heard.
 func (t *telemetry) connect() (disconnect func()) {
@@ -60,18 +68,12 @@ func (t *telemetry) started(_ context.Context, e signals.RequestStarted) error {
 		return nil // it began before all this
 	}
 	s.announced, s.activity = true, activity{methodOf(e.Request), app.Scheme(e.Request)}
-	name := s.activity.method
-	attributes := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
-		semconv.NetworkProtocolVersion(protocolOf(e.Request)),
-	}
-	if name == otherMethod {
-		name = "HTTP"
-	}
-	if !s.outside.SpanContext().IsValid() { // otherwise the site is in a program that traces its requests
+	if t.traces && !s.outside.SpanContext().IsValid() { // otherwise the site is in a program that traces its requests
 		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(e.Request.Header))
 	}
-	ctx, span := t.tracer.Start(ctx, name, trace.WithTimestamp(s.begun), trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(attributes...))
+	ctx, span := t.begin(ctx, s.activity.name(), s.begun, trace.SpanKindServer,
+		semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
+		semconv.NetworkProtocolVersion(protocolOf(e.Request)))
 	if t.traces {
 		*e.Request = *e.Request.WithContext(ctx)
 	}
@@ -94,11 +96,14 @@ func (t *telemetry) responds(_ context.Context, e signals.ResponseStarted) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
 	t.firstByte.Record(s.ctx, e.Duration.Seconds(), s.measured(e.Route, e.Status, nil))
+	if !s.span.IsRecording() {
+		return nil
+	}
+	now := time.Now()
 	s.span.AddEvent("first byte", trace.WithTimestamp(now))
 	if e.Stream > 0 && s.stream == nil {
-		_, s.stream = t.tracer.Start(s.ctx, "stream", trace.WithTimestamp(now.Add(-e.Stream)))
+		_, s.stream = t.begin(s.ctx, "stream", now.Add(-e.Stream), trace.SpanKindInternal)
 		s.stream.AddEvent("first byte", trace.WithTimestamp(now))
 	}
 	return nil
@@ -115,6 +120,9 @@ func (t *telemetry) finished(_ context.Context, e signals.RequestFinished) error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.requestDuration.Inst().Record(s.ctx, e.Duration.Seconds(), s.measured(e.Route, e.Status, e.Err))
+	if !s.span.IsRecording() {
+		return nil
+	}
 	if s.stream != nil {
 		s.stream.SetAttributes(semconv.HTTPResponseBodySize(int(e.Bytes)))
 		if e.Err != nil {
@@ -123,11 +131,7 @@ func (t *telemetry) finished(_ context.Context, e signals.RequestFinished) error
 		s.stream.End()
 	}
 	if route := pathOf(e.Route); route != "" {
-		name := s.activity.method
-		if name == otherMethod {
-			name = "HTTP"
-		}
-		s.span.SetName(name + " " + route)
+		s.span.SetName(s.activity.name() + " " + route)
 		s.span.SetAttributes(semconv.HTTPRoute(route))
 	}
 	if e.Status != 0 {

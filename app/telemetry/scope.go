@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/goquintet/quintet/db"
@@ -69,7 +68,7 @@ func (s *scope) beginLocked() {
 	if !s.request {
 		name = s.db.Name()
 	}
-	s.ctx, s.span = s.telemetry.tracer.Start(s.ctx, name, trace.WithTimestamp(s.begun))
+	s.ctx, s.span = s.telemetry.begin(s.ctx, name, s.begun, trace.SpanKindInternal)
 }
 
 // Asks implements [db.Trace].
@@ -77,8 +76,7 @@ func (s *scope) Asks(e pool.Asked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.beginLocked()
-	_, span := s.telemetry.tracer.Start(s.ctx, "acquire", trace.WithTimestamp(e.Time),
-		trace.WithAttributes(semconv.DBClientConnectionPoolName(e.Alias)))
+	_, span := s.telemetry.begin(s.ctx, "acquire", e.Time, trace.SpanKindInternal, s.telemetry.aliases[e.Alias].name)
 	if span.IsRecording() {
 		span.SetAttributes(placed(e.At)...)
 	}
@@ -99,7 +97,7 @@ func (s *scope) Acquires(e pool.Acquired) {
 		} else {
 			failed(w.span, e.Err)
 		}
-		w.span.End(trace.WithTimestamp(e.Time))
+		end(w.span, e.Time)
 	}
 	if e.Err != nil {
 		if none, ok := errors.AsType[*db.AcquireError](e.Err); ok && none.Kind == pool.Exhausted {
@@ -108,8 +106,7 @@ func (s *scope) Acquires(e pool.Acquired) {
 		return
 	}
 	h := &hold{alias: e.Alias, lease: e.Lease}
-	h.ctx, h.span = t.tracer.Start(s.ctx, "hold", trace.WithTimestamp(e.Time),
-		trace.WithAttributes(semconv.DBClientConnectionPoolName(e.Alias), keyConnection.Int64(e.Connection)))
+	h.ctx, h.span = t.begin(s.ctx, "hold", e.Time, trace.SpanKindInternal, t.aliases[e.Alias].name, keyConnection.Int64(e.Connection))
 	s.holds = append(s.holds, h)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -97,7 +98,7 @@ type telemetry struct {
 // alias is what is said of every connection of one.
 type alias struct {
 	pool, idle, used metric.MeasurementOption
-	system           attribute.KeyValue
+	name, system     attribute.KeyValue
 	statement        []attribute.KeyValue
 }
 
@@ -114,6 +115,7 @@ func newAlias(name, engine string) alias {
 		pool:      metric.WithAttributeSet(attribute.NewSet(pool)),
 		idle:      metric.WithAttributeSet(attribute.NewSet(pool, semconv.DBClientConnectionStateIdle)),
 		used:      metric.WithAttributeSet(attribute.NewSet(pool, semconv.DBClientConnectionStateUsed)),
+		name:      pool,
 		system:    system,
 		statement: []attribute.KeyValue{system, semconv.DBNamespace(name)},
 	}
@@ -147,8 +149,26 @@ func (t *telemetry) forget(sc *db.Scope) {
 	delete(t.running, sc)
 }
 
+// begin begins a span. Where nobody takes the traces that costs next to nothing.
+func (t *telemetry) begin(ctx context.Context, name string, at time.Time, kind trace.SpanKind, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
+	if !t.traces {
+		return ctx, notraces.Span{}
+	}
+	return t.tracer.Start(ctx, name, trace.WithTimestamp(at), trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
+}
+
+// end ends a span. One that is not recorded has nothing to end.
+func end(span trace.Span, at time.Time) {
+	if span.IsRecording() {
+		span.End(trace.WithTimestamp(at))
+	}
+}
+
 // failed says of a span what failed, without the text of the error.
 func failed(span trace.Span, err error) {
+	if !span.IsRecording() {
+		return
+	}
 	kind := errorType(err)
 	span.SetAttributes(semconv.ErrorTypeKey.String(kind))
 	if !isNobodys(err) {
