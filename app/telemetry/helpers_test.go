@@ -294,7 +294,7 @@ func export(r *views.Request) (views.Response, error) {
 	if _, err := db.From(ctx).ExecContext(ctx, "SELECT 1"); err != nil {
 		return nil, err
 	}
-	return views.StreamingResponse{ContentType: "text/plain", Body: views.Chunks(slices.Values([]string{"one\n", "two\n", "three\n"}))}, nil
+	return views.StreamingResponse{ContentType: "text/plain", KeepConnection: r.URL.Query().Has("keep"), Body: views.Chunks(slices.Values([]string{"one\n", "two\n", "three\n"}))}, nil
 }
 
 func fail(r *views.Request) (views.Response, error) {

@@ -22,6 +22,7 @@ const (
 	keyIdle       = attribute.Key("quintet.db.connection.idle_time") // in seconds
 	keyKept       = attribute.Key("quintet.db.connection.kept")
 	keyOutcome    = attribute.Key("quintet.db.block.outcome")
+	keyKeeps      = attribute.Key("quintet.stream.keeps_connection")
 	keyRows       = attribute.Key("quintet.db.affected_rows")
 )
 

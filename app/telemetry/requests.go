@@ -103,7 +103,7 @@ func (t *telemetry) responds(_ context.Context, e signals.ResponseStarted) error
 	now := time.Now()
 	s.span.AddEvent("first byte", trace.WithTimestamp(now))
 	if e.Stream > 0 && s.stream == nil {
-		_, s.stream = t.begin(s.ctx, "stream", now.Add(-e.Stream), trace.SpanKindInternal)
+		_, s.stream = t.begin(s.ctx, "stream", now.Add(-e.Stream), trace.SpanKindInternal, keyKeeps.Bool(s.db.Kept()))
 		s.stream.AddEvent("first byte", trace.WithTimestamp(now))
 	}
 	return nil

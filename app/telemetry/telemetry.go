@@ -38,8 +38,8 @@ type Options struct {
 const scopeName = "github.com/goquintet/quintet/app/telemetry"
 
 // Start tells the providers what the site does from now on, until stop is called. Requests
-// that run by then are told to their end, so that stop belongs after the end of
-// [app.Site.Serve], and before the Shutdown of the providers. It fails, and has started
+// that run by then are told to their end; at the end of a process stop belongs after
+// [app.Site.Serve] and before the Shutdown of the providers. Start fails, and has started
 // nothing, when the provider refuses an instrument. Both may be called while the site
 // serves; stop may be called again.
 func Start(site *app.Site, o Options) (stop func() error, err error) {

@@ -111,7 +111,22 @@ func TestTraces_AStreamHoldsNothing(t *testing.T) {
 		if stream.StartTimeUnixNano > stream.Events[0].TimeUnixNano || stream.EndTimeUnixNano < stream.Events[0].TimeUnixNano {
 			t.Errorf("the stream is from %d to %d, its first byte at %d", stream.StartTimeUnixNano, stream.EndTimeUnixNano, stream.Events[0].TimeUnixNano)
 		}
-		has(t, stream, map[string]string{"http.response.body.size": "14"})
+		has(t, stream, map[string]string{"http.response.body.size": "14", "quintet.stream.keeps_connection": "false"})
+		has(t, hold, map[string]string{"quintet.db.release.reason": "stream"})
+	})
+}
+
+func TestTraces_AStreamThatKeepsItsConnectionShowsIt(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		s := tell(t, settings, routes)
+		s.ask(t, "/export?keep", 200)
+		spans := s.sent(t)
+		hold, stream := one(t, spans, "hold"), one(t, spans, "stream")
+		has(t, stream, map[string]string{"quintet.stream.keeps_connection": "true"})
+		if hold.EndTimeUnixNano < stream.Events[0].TimeUnixNano {
+			t.Errorf("the hold ends at %d, the first byte is at %d", hold.EndTimeUnixNano, stream.Events[0].TimeUnixNano)
+		}
 	})
 }
 
