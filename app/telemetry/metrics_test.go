@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	dto "github.com/prometheus/client_model/go"
@@ -251,4 +252,40 @@ func TestMetrics_BucketsAreOfSeconds(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, bounds, want)
 		}
 	}
+}
+
+// Many at once lose nothing: each request, lease and statement is counted once.
+func TestMetrics_CountEachOnce(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		settings.ConnMaxAge, settings.MaxConnections = db.Forever, 3
+		s := tell(t, settings, routes)
+		const workers, each = 6, 20
+		var all sync.WaitGroup
+		for range workers {
+			all.Go(func() {
+				for range each {
+					s.ask(t, "/export", 200)
+				}
+			})
+		}
+		all.Wait()
+		families, leases := s.page(t), float64(s.Connections().Stats(db.DefaultAlias).Leases)
+		with := map[string]string{"http_request_method": "GET", "url_scheme": "http"}
+		expect(t, "running", value(t, families, "http_server_active_requests", with), 0)
+		with["http_route"], with["http_response_status_code"] = "/export", "200"
+		expect(t, "requests", value(t, families, "http_server_request_duration_seconds", with), workers*each)
+		pool := map[string]string{"db_client_connection_pool_name": "default"}
+		expect(t, "leases", leases, workers*each)
+		expect(t, "waits", value(t, families, "db_client_connection_wait_time_seconds", pool), leases)
+		expect(t, "uses", value(t, families, "db_client_connection_use_time_seconds", pool), leases)
+		spans := s.sent(t)
+		count := make(map[string]int)
+		for _, span := range spans {
+			count[span.Name]++
+		}
+		for _, name := range []string{"GET /export", "acquire", "hold", "SELECT", "stream"} {
+			expect(t, "spans named "+name, count[name], workers*each)
+		}
+	})
 }
