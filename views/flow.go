@@ -52,11 +52,11 @@ type flow struct {
 	due   time.Time   // when it fires, zero when it is not set
 	aged  bool        // MaxAge is over
 
-	ask      *asking
-	words    int   // chunks taken since the context has ended
-	refused  bool  // yield has returned false
-	outcome  error // why
-	closed   bool
+	ask     *asking
+	words   int   // chunks taken since the context has ended
+	refused bool  // yield has returned false
+	outcome error // why
+	closed  bool
 }
 
 // held is what is held back. The stream's goroutine fills it; the timer reads as
