@@ -36,10 +36,10 @@ const (
 // limit of its own or is a union, or must be seen at one moment. Then ModeSpool where
 // the loop waits for a client and ModeSnapshot where it does not: a task that adds
 // up what it reads. Two million rows as 124 MiB of CSV, from PostgreSQL to a client that
-// takes 1 MiB/s, which is two minutes: ModeKeyset holds a connection for 3.5 % of the
-// time, 2 ms for each thousand rows; ModeSpool for 4 s at the beginning, during which
-// the client gets nothing, less than the whole takes for a client that is fast (9 s),
-// and 110 MiB of a disk; ModeSnapshot for the two minutes. The process has 25 to 28 MiB
+// takes 1 MiB/s, which is two minutes: ModeKeyset holds a connection for 4.6 % of the
+// time, 3 ms for each thousand rows; ModeSpool for 3 s at the beginning, during which
+// the client gets nothing, less than the whole takes for a client that is fast (7 s),
+// and the disk that the rows need; ModeSnapshot for the two minutes. The process has 25 to 28 MiB
 // of resident memory in each. "go run . export" in app/bench measures it.
 type IterateOptions struct {
 	// Mode is ModeKeyset when empty.
