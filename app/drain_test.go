@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -228,5 +229,104 @@ func TestServeAll_EndsWithTheFirstListenerThatFails(t *testing.T) {
 	}
 	if _, err := new(net.Dialer).DialContext(t.Context(), "tcp", listeners[0].Addr().String()); err == nil {
 		t.Error("the other one still listens")
+	}
+}
+
+// While the site drains, no stream starts, and nothing else is refused.
+func TestServe_StartsNoStreamWhileItDrains(t *testing.T) {
+	t.Parallel()
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	s := serve(t, anyHost(), app.Options{Routes: func(s *app.Site) {
+		s.GET("/late", func(r *views.Request) (views.Response, error) {
+			close(inside)
+			<-goOn
+			return untilTold(r)
+		})
+		s.GET("/told", untilTold)
+	}})
+	type answer struct {
+		status int
+		retry  string
+		err    error
+	}
+	answers := make(chan answer, 1)
+	_, _ = s.opens(t, "/told")
+	http1 := client(t)
+	go func() {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/late", nil)
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		response, err := http1.Do(request)
+		if err != nil {
+			answers <- answer{err: err}
+			return
+		}
+		_ = response.Body.Close()
+		answers <- answer{response.StatusCode, response.Header.Get("Retry-After"), nil}
+	}()
+	<-inside
+	s.stop()
+	s.finished.Wait(1) // the told one: the drain has begun
+	close(goOn)
+	got := <-answers
+	if got.status != 503 || got.retry == "" || got.err != nil {
+		t.Errorf("the late stream is answered with %+v", got)
+	}
+	if err := s.ended(t); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+}
+
+// An EventSource that comes while the site drains is to come again: it takes a 503 for
+// the end of all, and a stream that is over for a reason to connect again.
+func TestServe_AnEventSourceComesAgain(t *testing.T) {
+	t.Parallel()
+	inside, goOn := make(chan struct{}), make(chan struct{})
+	s := serve(t, anyHost(), app.Options{Routes: func(s *app.Site) {
+		s.GET("/late", func(*views.Request) (views.Response, error) {
+			close(inside)
+			<-goOn
+			return views.Events(func(yield func(views.Event[string], error) bool) { t.Error("the generator runs") }), nil
+		})
+		s.GET("/told", untilTold)
+	}})
+	_, _ = s.opens(t, "/told")
+	answered := make(chan *http.Response)
+	go func() {
+		defer close(answered)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/late", nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		request.Header.Set("Accept", "text/event-stream")
+		response, err := client(t).Do(request)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		answered <- response
+	}()
+	<-inside
+	s.stop()
+	s.finished.Wait(1) // the told one: the drain has begun
+	close(goOn)
+	response, ok := <-answered
+	if !ok {
+		return
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" || !response.Close ||
+		response.Header.Get("Retry-After") != "" || !strings.HasPrefix(string(body), ": ") || err != nil {
+		t.Errorf("it is answered with %d %v %q, %v", response.StatusCode, response.Header, body, err)
+	}
+	if err := s.ended(t); err != nil {
+		t.Errorf("Serve returned %v", err)
+	}
+	if event := s.finished.Wait(2)[1]; !errors.Is(event.Err, app.ErrShutdown) || s.Stats().RefusedStreams != 1 || len(s.failed.Events()) != 0 {
+		t.Errorf("it ended with %v", event.Err)
 	}
 }

@@ -38,9 +38,9 @@ const (
 // up what it reads. Two million rows as 124 MiB of CSV, from PostgreSQL to a client that
 // takes 1 MiB/s, which is two minutes: ModeKeyset holds a connection for 4.6 % of the
 // time, 3 ms for each thousand rows; ModeSpool for 3 s at the beginning, during which
-// the client gets nothing, less than the whole takes for a client that is fast (7 s),
-// and the disk that the rows need; ModeSnapshot for the two minutes. The process has 25 to 28 MiB
-// of resident memory in each. "go run . export" in app/bench measures it.
+// the client gets nothing, less than the whole takes for a client that is fast (7 s);
+// ModeSnapshot for the two minutes. The process has 25 to 28 MiB of resident memory in
+// each. "go run . export" in app/bench measures it.
 type IterateOptions struct {
 	// Mode is ModeKeyset when empty.
 	Mode IterateMode
