@@ -145,7 +145,7 @@ func (c *Conn) hold(ctx context.Context, place pool.Place) (*pool.Lease, error) 
 
 // acquireLocked acquires the lease, without the lock while it waits.
 func (c *Conn) acquireLocked(ctx context.Context, place pool.Place) error {
-	claim := pool.Claim{Owner: c.scope, Place: place, Watch: c.scope.watch, Brief: c.scope.brief(c.database), Blocks: c, Waits: c.scope.waits}
+	claim := pool.Claim{Owner: c.scope, Place: place, Brief: c.scope.brief(c.database), Blocks: c, Waits: c.scope.waits}
 	if cs := c.scope.connections; cs.debug || cs.onQuery != nil {
 		claim.Observer = c.observe
 	}

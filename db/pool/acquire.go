@@ -47,13 +47,17 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 			timer.Stop()
 		}
 	}()
+	now := began
 	var dead error // what the last idle connection died of
 	// A caller whose connection was unfit is first again.
 	for again := false; ; again = true {
+		if again {
+			now = time.Now()
+		}
 		switch {
 		case ctx.Err() != nil:
 			return nil, p.refuse(&kindError{GaveUp, contextError(ctx)}, began)
-		case dead != nil && !time.Now().Before(deadline):
+		case dead != nil && !now.Before(deadline):
 			return nil, p.refuse(&kindError{Unreachable, fmt.Errorf("the idle connections were dead, the last: %w", dead)}, began)
 		}
 		c, w, err := p.take(claim, began, again)
@@ -63,12 +67,13 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 			}
 			queued := time.Now()
 			c, err = p.wait(ctx, w, timer)
-			p.count(func(s *Stats) { s.Waited++; s.WaitDuration += time.Since(queued) })
+			now = time.Now()
+			p.count(func(s *Stats) { s.Waited++; s.WaitDuration += now.Sub(queued) })
 		}
 		if err != nil {
 			return nil, p.refuse(err, began)
 		}
-		switch old, err := p.fit(ctx, c, claim, time.Until(deadline)); {
+		switch old, err := p.fit(ctx, c, claim, now, deadline); {
 		case old != keep:
 			p.giveBack(c, old, false)
 		case err == errLeft: //nolint:errorlint // our own, never wrapped
@@ -78,19 +83,22 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 			p.count(func(s *Stats) { s.Dead++ })
 			p.giveBack(c, closed("dead"), false)
 		default:
-			return p.lease(c, claim)
+			return p.lease(c, claim, now)
 		}
 	}
 }
 
-func (p *Pool) lease(c *conn, claim *Claim) (*Lease, error) {
+func (p *Pool) lease(c *conn, claim *Claim, now time.Time) (*Lease, error) {
 	c.proven = false
-	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, waits: claim.Waits, since: time.Now()}
-	l.touched = l.since
+	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, waits: claim.Waits, since: now}
+	if c.verifiedAt.After(now) { // the server was asked meanwhile
+		l.since = c.verifiedAt
+	}
+	l.touched = l.since.Sub(p.born)
 	if claim.Trace != nil {
 		l.tell(claim.Trace)
 	}
-	l.begin(claim.Watch)
+	l.begin()
 	p.mu.Lock()
 	p.stats.Leases++
 	p.watchLocked(l.since, p.patience())
@@ -274,8 +282,7 @@ func (p *Pool) refuse(err error, began time.Time) error {
 // socket, then a ping where the settings want one, within what is left of the
 // acquire timeout. One that nobody has used since the server last answered a
 // check, a new one above all, is fit for a second.
-func (p *Pool) fit(ctx context.Context, c *conn, claim *Claim, left time.Duration) (old fate, dead error) {
-	now := time.Now()
+func (p *Pool) fit(ctx context.Context, c *conn, claim *Claim, now, deadline time.Time) (old fate, dead error) {
 	checked := now.Sub(c.verifiedAt) < parkLimit
 	if old := c.outdated(now); old != keep {
 		return old, nil
@@ -291,7 +298,7 @@ func (p *Pool) fit(ctx context.Context, c *conn, claim *Claim, left time.Duratio
 	if !suspect && (!p.cfg.HealthChecks || same && checked) { // once per scope, and after a second
 		return keep, nil
 	}
-	return keep, p.check(ctx, c, min(max(left, healthLimit/4), healthLimit))
+	return keep, p.check(ctx, c, min(max(time.Until(deadline), healthLimit/4), healthLimit))
 }
 
 // errLeft is the answer to a caller who has left while his connection was checked.

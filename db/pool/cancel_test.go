@@ -3,6 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,12 +11,13 @@ import (
 	"github.com/goquintet/quintet/db/pool"
 )
 
-// hanging runs "hang" on a lease of p until stop is called.
+// hanging runs "hang" on a lease of p until stop is called; it has run for a second.
 func hanging(t *testing.T, p *pool.Pool) (l *pool.Lease, stop context.CancelFunc, ended chan error) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	l, ended = acquire(t, p), make(chan error, 1)
 	go func() { ended <- runWith(ctx, l, "hang") }()
+	time.Sleep(time.Second)
 	synctest.Wait()
 	return l, stop, ended
 }
@@ -105,11 +107,11 @@ func TestCancel_TheNextStatementWaitsUntilTheRequestIsThrough(t *testing.T) {
 	})
 }
 
-func TestCancel_OneWatcherServesTheWholeLease(t *testing.T) {
+func TestCancel_StatementsOfOneContextEndWithIt(t *testing.T) {
 	n := &network{}
 	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
 		ctx, stop := context.WithCancel(context.Background())
-		l := acquire(t, p, func(c *pool.Claim) { c.Watch = ctx })
+		l := acquire(t, p)
 		for range 3 {
 			if err := runWith(ctx, l, "anything"); err != nil {
 				t.Error(err)
@@ -125,6 +127,59 @@ func TestCancel_OneWatcherServesTheWholeLease(t *testing.T) {
 			t.Errorf("one that outlives the scope's context: %v", err)
 		}
 		expect(t, "sent", len(n.sent), 5)
+		giveBack(l)
+	})
+}
+
+// What has just begun is not watched yet.
+func TestCancel_OfAStatementThatHasJustBegunComesAMomentLater(t *testing.T) {
+	n := &network{}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		ctx, stop := context.WithCancel(context.Background())
+		l, ended, began := acquire(t, p), make(chan error, 1), time.Now()
+		go func() { ended <- runWith(ctx, l, "hang") }()
+		synctest.Wait()
+		stop()
+		expectError(t, "the statement", <-ended, context.Canceled)
+		if took := time.Since(began); took > 5*time.Millisecond {
+			t.Errorf("it took %s", took)
+		}
+		giveBack(l)
+	})
+}
+
+// asked counts who wants to hear of its end.
+type asked struct {
+	context.Context
+	times atomic.Int64
+}
+
+func (a *asked) Done() <-chan struct{} {
+	a.times.Add(1)
+	return a.Context.Done()
+}
+
+func TestCancel_NobodyWatchesAStatementThatIsQuick(t *testing.T) {
+	n := &network{}
+	bubble(t, n, nil, func(t *testing.T, p *pool.Pool) {
+		ctx, stop := context.WithCancel(context.Background())
+		defer stop()
+		a, l := &asked{Context: ctx}, acquire(t, p)
+		for range 100 {
+			if err := runWith(a, l, "anything"); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Second)
+		if times := a.times.Load(); times != 0 {
+			t.Errorf("their context was asked for its end %d times", times)
+		}
+		if err := runWith(a, l, "sleep 1s"); err != nil {
+			t.Error(err)
+		}
+		if a.times.Load() == 0 {
+			t.Error("nobody watches a statement that runs for a second")
+		}
 		giveBack(l)
 	})
 }

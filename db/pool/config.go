@@ -91,9 +91,6 @@ type Owner interface {
 type Claim struct {
 	Owner Owner
 	Place Place
-	// Watch is the context whose end cancels statements without a watcher of
-	// their own: the scope's. Nil watches nothing.
-	Watch context.Context
 	// Brief leases last for one statement or one block. With MaxAge 0 they share
 	// connections that would otherwise be closed after each.
 	Brief bool

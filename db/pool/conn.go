@@ -122,6 +122,10 @@ func (c *conn) enter(ctx context.Context, st *Statement) error {
 		}
 		select {
 		case c.gate <- struct{}{}:
+			if ctx.Err() != nil { // both at once
+				c.gate.give()
+				return contextError(ctx)
+			}
 			return nil
 		case <-ctx.Done():
 			return contextError(ctx)
@@ -145,9 +149,9 @@ func (c *conn) openRows() (*Statement, time.Duration) {
 	defer c.mu.Unlock()
 	switch {
 	case c.rows != nil:
-		return c.flight, max(1, time.Since(c.rows.openedAt))
+		return c.flight, max(1, c.pool.clock()-c.rows.openedAt)
 	case c.flight != nil && c.flight.raw:
-		return c.flight, max(1, time.Since(c.flight.started))
+		return c.flight, max(1, c.pool.clock()-c.flight.started)
 	}
 	return nil, 0
 }

@@ -160,7 +160,7 @@ func (c *conn) stuck(waits map[Owner]*Wait, now time.Time) (Holder, *Wait, bool)
 		return Holder{}, nil, false // a statement that runs ends by itself
 	}
 	inside := !l.brief || l.blocks != nil && l.blocks.Within(wait.Ctx)
-	if (!wait.Sure || !inside) && now.Sub(l.touched) < stuckAfter {
+	if (!wait.Sure || !inside) && l.conn.pool.clock()-l.touched < stuckAfter {
 		return Holder{}, nil, false
 	}
 	return l.holderLocked(), wait, true

@@ -40,7 +40,7 @@ func (p *Pool) Dedicated(ctx context.Context, claim Claim) (*Lease, error) {
 	}
 	c.dedicated = true
 	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, since: time.Now(), observer: claim.Observer}
-	l.touched = l.since
+	l.touched = p.clock()
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
@@ -52,7 +52,7 @@ func (p *Pool) Dedicated(ctx context.Context, claim Claim) (*Lease, error) {
 		p.closeConn(c)
 		return nil, ErrClosed
 	}
-	l.begin(context.Background()) // which never ends
+	l.begin()
 	return l, nil
 }
 

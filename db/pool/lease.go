@@ -23,9 +23,6 @@ type Lease struct {
 	trace    Trace // nil without
 	id       int64 // for the trace
 
-	watched <-chan struct{} // Done of the scope's context
-	unwatch func() bool
-
 	inside atomic.Int64 // nanoseconds spent in the database
 	dirty  atomic.Bool  // the session may need a reset
 	reset  bool         // it was; owned by the release
@@ -34,10 +31,10 @@ type Lease struct {
 	doubtful  bool // an error made the connection doubtful
 	lastQuery string
 	queries   int
-	touched   time.Time // when it last had an answer, or began
-	queued    time.Time // since when a statement waits for its turn to write; zero when none does
-	warned    bool      // it idled for too long, and that was logged
-	prepared  *sql.DB   // for prepared statements; nil without
+	touched   time.Duration // when it last had an answer, or began; on the pool's clock
+	queued    time.Time     // since when a statement waits for its turn to write; zero when none does
+	warned    bool          // it idled for too long, and that was logged
+	prepared  *sql.DB       // for prepared statements; nil without
 
 	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it
 	released   bool
@@ -46,30 +43,11 @@ type Lease struct {
 }
 
 // begin makes l the lease of its connection.
-func (l *Lease) begin(watch context.Context) {
+func (l *Lease) begin() {
 	c := l.conn
-	if watch != nil && watch.Done() != nil {
-		l.watch(watch)
-	}
 	c.mu.Lock()
 	c.lease = l
 	c.mu.Unlock()
-}
-
-// watch is one watcher for the whole lease, instead of one or two goroutines for
-// each statement.
-func (l *Lease) watch(watch context.Context) {
-	c := l.conn
-	l.watched = watch.Done()
-	l.unwatch = context.AfterFunc(watch, func() {
-		c.mu.Lock()
-		st := c.flight
-		mine := st != nil && st.lease == l && st.Context.Done() == l.watched
-		c.mu.Unlock()
-		if mine {
-			c.cancel(st, contextError(watch))
-		}
-	})
 }
 
 // ExecContext runs a statement. The query is sent as it is.

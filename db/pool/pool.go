@@ -22,6 +22,7 @@ type Pool struct {
 	cfg    Config
 	traits Traits
 
+	born       time.Time       // what its monotonic times count from
 	ctx        context.Context // ends with the pool: dialling stops
 	stop       context.CancelFunc
 	background sync.WaitGroup // dialling, quarantine, closing of idle connections
@@ -49,8 +50,9 @@ type Pool struct {
 	cutting    bool          // Close has lost its patience
 	drained    chan struct{} // closed when the pool is, and nothing is left
 
-	turns turns
-	peers []*Pool // itself among them; see Join
+	turns     turns
+	beginners beginners // statements
+	peers     []*Pool   // itself among them; see Join
 }
 
 // failure is what the growers have met since they last succeeded.
@@ -62,7 +64,7 @@ type failure struct {
 
 // New returns a pool that has opened nothing yet.
 func New(cfg Config) *Pool {
-	p := &Pool{cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), dedicated: make(map[*conn]struct{}), drained: make(chan struct{})}
+	p := &Pool{born: time.Now(), cfg: cfg, traits: cfg.Driver.Traits(), conns: make(map[*conn]struct{}), dedicated: make(map[*conn]struct{}), drained: make(chan struct{})}
 	if p.traits.Single {
 		p.cfg.Max, p.cfg.MaxAge, p.cfg.MaxIdle = 1, Forever, Forever
 	} else if d, ok := cfg.Driver.(Writer); ok {
@@ -81,6 +83,9 @@ func (p *Pool) With(wrap func(Driver) Driver) *Pool {
 	cfg.Driver = wrap(cfg.Driver)
 	return New(cfg)
 }
+
+// clock is the time since the pool was made: half the price of time.Now.
+func (p *Pool) clock() time.Duration { return time.Since(p.born) }
 
 func (p *Pool) count(f func(*Stats)) {
 	p.mu.Lock()
@@ -295,6 +300,7 @@ func (p *Pool) Close(ctx context.Context) error {
 		err = p.cutAll(contextError(ctx))
 		<-p.drained
 	}
+	p.stopGlancing()
 	p.background.Wait()
 	p.mu.Lock()
 	leftovers := p.leftovers

@@ -25,10 +25,6 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 	}
 	l.released, l.reason, l.releasedAt = true, reason, place
 	l.mu.Unlock()
-	if l.unwatch != nil {
-		l.unwatch()
-	}
-
 	c := l.conn
 	c.pool.cutTurns(l)
 	held := time.Since(l.since)
@@ -150,7 +146,8 @@ func (c *conn) cutOff(l *Lease) []Open {
 	if c.tx != nil {
 		c.tx.cut = true
 	}
-	if at, open := l.begunLocked(); open {
+	if l.inTransactionLocked() {
+		at, _ := l.begunLocked() // inside of the branch, so that nothing is allocated where there is none
 		leaks = append(leaks, Open{What: "a transaction", Place: at.String(), Tx: true})
 	}
 	if f := c.flight; f != nil {
@@ -378,11 +375,8 @@ func (p *Pool) setup(ctx context.Context, c *conn) error {
 		return nil
 	}
 	l := &Lease{conn: c, since: time.Now()}
-	l.begin(ctx)
+	l.begin()
 	err := p.cfg.Setup(ctx, session{l})
-	if l.unwatch != nil {
-		l.unwatch()
-	}
 	if leaks := c.cutOff(l); leaks != nil {
 		return errors.Join(err, fmt.Errorf("db: OnConnect left %s open, made at %s", leaks[0].What, leaks[0].Place))
 	}

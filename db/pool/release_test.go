@@ -229,7 +229,7 @@ func TestRelease_AtAnyMomentOfAStatement(t *testing.T) {
 			all.Go(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i%7)*time.Millisecond)
 				defer cancel()
-				l, err := tryAcquire(context.Background(), p, func(c *pool.Claim) { c.Watch = ctx })
+				l, err := tryAcquire(context.Background(), p)
 				if err != nil {
 					t.Error(err)
 					return

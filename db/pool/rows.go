@@ -11,8 +11,8 @@ import (
 type rows struct {
 	inner    driver.Rows
 	st       *Statement
-	openedAt time.Time
-	count    int64 // read so far
+	openedAt time.Duration // on the pool's clock
+	count    int64         // read so far
 
 	// Guarded by conn.wire.
 	closed bool  // by themselves, or by a release
@@ -21,7 +21,7 @@ type rows struct {
 
 // newRows returns the rows of st, which has room for them: it has no others.
 func newRows(st *Statement, inner driver.Rows) *rows {
-	st.rows = rows{inner: inner, st: st, openedAt: time.Now()}
+	st.rows = rows{inner: inner, st: st, openedAt: st.lease.conn.pool.clock()}
 	return &st.rows
 }
 

@@ -136,7 +136,7 @@ func (l *Lease) copyLocked() leaseCopy {
 	}
 	inside := time.Duration(l.inside.Load())
 	if c.flight != nil && c.flight.inCall {
-		inside += now.Sub(c.flight.started)
+		inside += c.pool.clock() - c.flight.started
 	}
 	if !l.queued.IsZero() {
 		inside += now.Sub(l.queued)

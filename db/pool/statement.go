@@ -14,9 +14,9 @@ type Statement struct {
 	lease           *Lease
 	place           Place
 	query           string
-	text            string // what is sent, where that is not the query
-	started         time.Time
-	goroutine       uint64 // when debugging
+	text            string        // what is sent, where that is not the query
+	started         time.Duration // the call on the driver; on the pool's clock
+	goroutine       uint64        // when debugging
 
 	rows     rows // when it returns some
 	begun    bool
@@ -40,7 +40,7 @@ type Statement struct {
 	left     chan struct{} // closed when the call returns that a cancel waits for
 	noted    chan struct{} // closed when the last cancel request is done
 
-	stop      func() bool        // disarms the watcher
+	stop      func() bool        // ends watching the context; nil while nobody does
 	inner     context.Context    // what the driver gets, where cancelling it is the way
 	stopInner context.CancelFunc // cancels inner
 	keepInner bool               // beyond the statement
@@ -97,7 +97,7 @@ func (st *Statement) finish() {
 }
 
 // begin lets a statement of handle h onto the connection: through the gate, with
-// the wire taken, and watched. called and end are its counterparts.
+// the wire taken. called and end are its counterparts.
 func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	c := h.conn
 	st := statementOf(ctx)
@@ -126,9 +126,6 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	if st.lease.trace != nil {
 		st.sends()
 	}
-	if done := ctx.Done(); done != nil && done != st.lease.watched {
-		st.stop = context.AfterFunc(ctx, func() { c.cancel(st, contextError(ctx)) })
-	}
 	return st, nil
 }
 
@@ -156,12 +153,6 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 	// hand, what board sees stays true for the whole call on the driver.
 	c.wire.take()
 	err := c.board(h, st)
-	if err == nil && ctx.Err() != nil {
-		// The scope's watcher may have fired before it could see this statement.
-		err = contextError(ctx)
-		c.land(st)
-		st.disarm()
-	}
 	if err != nil {
 		c.wire.give()
 		c.endTurn()
@@ -192,6 +183,7 @@ func (c *conn) board(h *handle, st *Statement) error {
 	}
 	c.flight = st
 	c.callLocked(st)
+	c.pool.beginsLocked(st)
 	if st.query != "" { // a ping
 		st.lease.lastQuery = st.query
 		st.lease.queries++
@@ -202,7 +194,7 @@ func (c *conn) board(h *handle, st *Statement) error {
 // callLocked notes that st goes into the driver.
 func (c *conn) callLocked(st *Statement) {
 	st.inCall = true
-	st.started = time.Now()
+	st.started = c.pool.clock()
 }
 
 // driverContext is what the driver gets: no Done channel, unless that is how the
@@ -217,11 +209,12 @@ func (st *Statement) driverContext() context.Context {
 // called ends the call on the driver and gives up the wire: what its error says
 // about the connection must be known by then, see judge.
 func (st *Statement) called() {
-	c, now := st.lease.conn, time.Now()
+	c := st.lease.conn
+	now := c.pool.clock()
 	c.mu.Lock()
 	st.returnedLocked()
 	st.lease.touched = now
-	st.lease.inside.Add(int64(now.Sub(st.started)))
+	st.lease.inside.Add(int64(now - st.started))
 	c.mu.Unlock()
 	c.wire.give()
 }
@@ -258,7 +251,7 @@ func (st *Statement) observe(err error) {
 		st.answered, st.outcome = time.Now(), err
 	}
 	if f := st.lease.observer; f != nil {
-		f(Ran{Query: st.query, Took: time.Since(st.started), At: st.place, Err: err})
+		f(Ran{Query: st.query, Took: st.lease.conn.pool.clock() - st.started, At: st.place, Err: err})
 	}
 }
 

@@ -95,7 +95,7 @@ func (st *Statement) sends() {
 	st.told = true
 	st.lease.trace.Sends(Sent{
 		Alias: st.lease.conn.pool.cfg.Alias, Lease: st.lease.id, Query: st.query, Control: st.before != nil,
-		Time: st.started, At: st.place,
+		Time: time.Now(), At: st.place,
 	})
 }
 

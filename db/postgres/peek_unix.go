@@ -38,11 +38,9 @@ func (p *peeker) attach(c net.Conn) {
 		}
 	}
 	p.look = func(fd uintptr) {
-		p.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | hangUp}
-		p.waiting, p.err = 0, again(func() error { _, err := unix.Poll(p.poll[:], 0); return err })
-		if p.err == nil && p.poll[0].Revents != 0 {
-			// this does not block: Go's sockets never do
-			p.err = again(func() (err error) { p.waiting, _, err = unix.Recvfrom(int(fd), p.buf[:], unix.MSG_PEEK); return err })
+		if p.waiting, p.err = waiting(fd, p.buf[:]); p.waiting > 0 {
+			p.poll[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN | hangUp}
+			p.err = again(func() error { _, err := unix.Poll(p.poll[:], 0); return err })
 		}
 	}
 }
@@ -66,12 +64,10 @@ func (p *peeker) peek() error {
 		return fmt.Errorf("%w: %w", errGone, err)
 	}
 	switch {
-	case errors.Is(p.err, unix.EAGAIN):
+	case p.err == unix.EAGAIN: //nolint:errorlint // it comes as it is, and from every look
 		return nil
 	case p.err != nil:
 		return fmt.Errorf("%w: %w", errGone, p.err)
-	case p.poll[0].Revents == 0:
-		return nil
 	case p.waiting == 0:
 		return fmt.Errorf("%w: %w", errGone, io.EOF)
 	}
