@@ -33,10 +33,9 @@ type virtual struct {
 
 	mu       sync.Mutex // guards the rest
 	dead     error
-	quit     chan struct{}      // closed to stop a statement that waits for its turn; nil when none does
-	running  *real              // while a statement is on the connection
-	stop     context.CancelFunc // of its context
-	stopping sync.WaitGroup     // cancels under way
+	quit     chan struct{}  // closed to stop a statement that waits for its turn; nil when none does
+	running  *real          // while a statement is on the connection
+	stopping sync.WaitGroup // cancels under way
 }
 
 var (
@@ -64,7 +63,7 @@ func (v *virtual) cancel(ctx context.Context) error {
 		close(v.quit)
 		v.quit = nil
 	}
-	r, stop := v.running, v.stop
+	r := v.running
 	if r != nil {
 		v.stopping.Add(1)
 	}
@@ -73,10 +72,6 @@ func (v *virtual) cancel(ctx context.Context) error {
 		return nil
 	}
 	defer v.stopping.Done()
-	if v.hub.engine.Traits().ContextCancels {
-		stop()
-		return nil
-	}
 	return v.hub.engine.Cancel(ctx, r.Conn)
 }
 
@@ -194,14 +189,12 @@ func (v *virtual) on(ctx context.Context, query string, call func(ctx context.Co
 
 // call runs the statement itself, which can be stopped, and only it.
 func (v *virtual) call(ctx context.Context, r *real, query string, call func(ctx context.Context, r *real) error) error {
-	ctx, stop := v.hub.context(ctx)
-	defer stop()
 	v.mu.Lock()
 	if v.dead != nil {
 		defer v.mu.Unlock()
 		return v.dead
 	}
-	v.running, v.stop = r, stop
+	v.running = r
 	v.mu.Unlock()
 	wait := v.hub.watch(r, query)
 	err := call(ctx, r)
@@ -218,15 +211,6 @@ func (v *virtual) call(ctx context.Context, r *real, query string, call func(ctx
 		return dead
 	}
 	return err
-}
-
-// context is what the driver gets of a statement's context: one that can be stopped,
-// where that is the way.
-func (h *hub) context(ctx context.Context) (context.Context, context.CancelFunc) {
-	if h.engine.Traits().ContextCancels {
-		return context.WithCancel(ctx)
-	}
-	return ctx, func() {}
 }
 
 // run sends what a statement stands between, which nothing may stop.

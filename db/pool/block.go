@@ -69,7 +69,7 @@ func (l *Lease) control(ctx context.Context, place Place, query, text string, be
 		return false, err
 	}
 	if query != "" {
-		_, err = c.exec.ExecContext(st.driverContext(), text, nil)
+		_, err = c.exec.ExecContext(st, text, nil)
 		c.leaves(st, query)
 		if err = c.judge(st, err); err == nil {
 			c.mu.Lock()

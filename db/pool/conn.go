@@ -34,7 +34,7 @@ type conn struct {
 	// some goroutine is inside a call on inner. Whoever holds rows open holds the
 	// gate, but the wire only during Next and Close.
 	gate lock
-	wire lock
+	wire mutex
 
 	// Guarded by pool.mu.
 	idleSince time.Time
@@ -89,10 +89,32 @@ func (l lock) within(d time.Duration) bool {
 	}
 }
 
+// mutex is for what is taken several times in each statement and hardly
+// ever waited for: half the price of a lock. Unlike a sync.Mutex it is handed on in
+// order, and who waits at it may be in a bubble of testing/synctest.
+type mutex struct {
+	takers atomic.Int32 // who is in it, and who waits
+	next   chan struct{}
+}
+
+func newMutex() mutex { return mutex{next: make(chan struct{}, 1)} }
+
+func (t *mutex) take() {
+	if t.takers.Add(1) > 1 {
+		<-t.next
+	}
+}
+
+func (t *mutex) give() {
+	if t.takers.Add(-1) > 0 {
+		t.next <- struct{}{}
+	}
+}
+
 var errDriver = errors.New("db: the driver lacks ExecContext or QueryContext")
 
 func newConn(p *Pool, inner driver.Conn, now time.Time) (*conn, error) {
-	c := &conn{pool: p, id: p.ids.Add(1), inner: inner, openedAt: now, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newLock()}
+	c := &conn{pool: p, id: p.ids.Add(1), inner: inner, openedAt: now, verifiedAt: now, proven: true, expiresAt: p.expiry(now), gate: newLock(), wire: newMutex()}
 	var ok bool
 	if c.exec, ok = inner.(driver.ExecerContext); !ok {
 		return nil, errDriver
@@ -180,10 +202,6 @@ func (c *conn) cancel(st *Statement, cause error) {
 	c.pool.canceled.Add(1)
 
 	defer close(noted)
-	if st.stopInner != nil {
-		st.stopInner()
-		return
-	}
 	c.cancelOnWire(st, left)
 }
 

@@ -10,8 +10,7 @@ import (
 // called concurrently, for one connection at a time unless they say otherwise.
 type Driver interface {
 	// Connect opens one physical connection. When a Commit of its transactions
-	// fails, they are over. The context carries the connect
-	// timeout and, with Traits.ContextCancels unset, nothing else stops it.
+	// fails, they are over. The context carries the connect timeout.
 	Connect(ctx context.Context) (driver.Conn, error)
 
 	// Close says goodbye and waits, for a bounded time, until the server has let
@@ -31,7 +30,7 @@ type Driver interface {
 
 	// Cancel stops the statement that another goroutine runs on c. It returns
 	// when the server has taken note of it: a statement sent afterwards is not
-	// hit. Unused with Traits.ContextCancels.
+	// hit.
 	Cancel(ctx context.Context, c driver.Conn) error
 
 	// InTransaction reports whether the session is inside a transaction; known
@@ -77,10 +76,6 @@ type Driver interface {
 
 // Traits are the ways in which engines differ that the pool must know.
 type Traits struct {
-	// ContextCancels: a running statement is stopped by cancelling the context
-	// that it was given, and not by Driver.Cancel.
-	ContextCancels bool
-
 	// Single: there is one connection and its loss loses the data (SQLite's
 	// ":memory:"). It is opened once, and closed by Pool.Close only.
 	Single bool

@@ -111,7 +111,7 @@ func (h *handle) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = h.conn.judge(st, h.conn.pool.cfg.Driver.Ping(st.driverContext(), h.conn.inner))
+	err = h.conn.judge(st, h.conn.pool.cfg.Driver.Ping(st, h.conn.inner))
 	st.called()
 	st.end()
 	return err
@@ -122,7 +122,7 @@ func (h *handle) ExecContext(ctx context.Context, query string, args []driver.Na
 	if err != nil {
 		return nil, err
 	}
-	res, err := h.conn.exec.ExecContext(st.driverContext(), query, args)
+	res, err := h.conn.exec.ExecContext(st, query, args)
 	if err == nil && st.told {
 		st.affects(res)
 	}
@@ -147,7 +147,7 @@ func (h *handle) QueryContext(ctx context.Context, query string, args []driver.N
 	if err != nil {
 		return nil, err
 	}
-	inner, err := h.conn.query.QueryContext(st.driverContext(), query, args)
+	inner, err := h.conn.query.QueryContext(st, query, args)
 	return h.queried(st, query, inner, err)
 }
 
@@ -192,7 +192,7 @@ func (h *handle) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 	if err != nil {
 		return nil, err
 	}
-	inner, err := preparer.PrepareContext(st.driverContext(), query)
+	inner, err := preparer.PrepareContext(st, query)
 	if err != nil {
 		err = h.conn.judge(st, err)
 		st.called()
@@ -225,15 +225,7 @@ func (h *handle) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 		st.end()
 		return nil, fmt.Errorf("%w: it was begun at %s; nest with its own BeginTx, which makes a savepoint", ErrInAtomicBlock, open.place.String())
 	}
-	begin, begun := st.driverContext(), func() bool { return true }
-	if st.inner != nil {
-		// The driver keeps this context for the COMMIT: it ends with a cancel of
-		// the BEGIN, and not with its success.
-		own, cancel := context.WithCancel(context.WithoutCancel(begin))
-		begin, begun = own, context.AfterFunc(begin, cancel)
-	}
-	inner, err := beginner.BeginTx(begin, opts)
-	begun()
+	inner, err := beginner.BeginTx(st, opts)
 	var t *tx
 	if err == nil {
 		t = h.conn.addTx(h, st, inner)

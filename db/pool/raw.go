@@ -41,7 +41,7 @@ func (l *Lease) Raw(st *Statement, fn func(driver.Conn) error) error {
 	l.dirty.Store(true)
 	lend := fn
 	if l, ok := c.inner.(Lender); ok {
-		lend = func(driver.Conn) error { return l.Lend(st.driverContext(), fn) }
+		lend = func(driver.Conn) error { return l.Lend(st, fn) }
 	}
 	err := lend(c.inner)
 	returned = true

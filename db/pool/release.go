@@ -247,9 +247,6 @@ func (c *conn) endOpen(l *Lease, leaks []Open) fate {
 	if mine {
 		open.st.end()
 	}
-	if t != nil {
-		t.end()
-	}
 	for _, a := range adopted {
 		a.end()
 		<-a.gone // from now on its methods return sql.ErrTxDone

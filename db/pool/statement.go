@@ -40,10 +40,7 @@ type Statement struct {
 	left     chan struct{} // closed when the call returns that a cancel waits for
 	noted    chan struct{} // closed when the last cancel request is done
 
-	stop      func() bool        // ends watching the context; nil while nobody does
-	inner     context.Context    // what the driver gets, where cancelling it is the way
-	stopInner context.CancelFunc // cancels inner
-	keepInner bool               // beyond the statement
+	stop func() bool // ends watching the context; nil while nobody does
 }
 
 // Ender hears that a statement and its rows have ended.
@@ -112,14 +109,7 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	if c.pool.cfg.Debug {
 		st.goroutine = goroutineID()
 	}
-	// A COMMIT that nobody may cancel needs nothing to cancel it with.
-	if c.pool.traits.ContextCancels && (st.before == nil || ctx.Done() != nil) {
-		st.inner, st.stopInner = context.WithCancel(context.WithoutCancel(ctx))
-	}
 	if err := c.admit(ctx, h, st); err != nil {
-		if st.stopInner != nil {
-			st.stopInner()
-		}
 		st.finish()
 		return nil, err
 	}
@@ -197,15 +187,6 @@ func (c *conn) callLocked(st *Statement) {
 	st.started = c.pool.clock()
 }
 
-// driverContext is what the driver gets: no Done channel, unless that is how the
-// engine cancels.
-func (st *Statement) driverContext() context.Context {
-	if st.inner != nil {
-		return st.inner
-	}
-	return st
-}
-
 // called ends the call on the driver and gives up the wire: what its error says
 // about the connection must be known by then, see judge.
 func (st *Statement) called() {
@@ -277,8 +258,5 @@ func (st *Statement) disarm() {
 	c.mu.Unlock()
 	if noted != nil {
 		<-noted
-	}
-	if st.stopInner != nil && !st.keepInner {
-		st.stopInner()
 	}
 }

@@ -11,18 +11,11 @@ type tx struct {
 	h     *handle
 	inner driver.Tx
 	place Place
-	end   func() // lets the driver's context go
-	cut   bool   // a release has ended it; guarded by conn.mu
+	cut   bool // a release has ended it; guarded by conn.mu
 }
 
 func (c *conn) addTx(h *handle, st *Statement, inner driver.Tx) *tx {
 	t := &tx{h: h, inner: inner, place: st.place}
-	st.keepInner = true // the driver uses it until the transaction ends
-	t.end = func() {
-		if st.stopInner != nil {
-			st.stopInner()
-		}
-	}
 	c.mu.Lock()
 	c.tx = t
 	c.mu.Unlock()
@@ -76,7 +69,6 @@ func (t *tx) over() {
 		c.tx, c.rawBegin = nil, false
 	}
 	c.mu.Unlock()
-	t.end()
 }
 
 // stmt is a prepared statement.
@@ -140,7 +132,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 	if err != nil {
 		return nil, err
 	}
-	res, err := inner.ExecContext(st.driverContext(), args)
+	res, err := inner.ExecContext(st, args)
 	if err == nil && st.told {
 		st.affects(res)
 	}
@@ -156,7 +148,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	if err != nil {
 		return nil, err
 	}
-	rows, err := inner.QueryContext(st.driverContext(), args)
+	rows, err := inner.QueryContext(st, args)
 	return s.h.queried(st, s.query, rows, err)
 }
 

@@ -13,11 +13,10 @@ import (
 )
 
 var (
-	errClosed   = errors.New("sqlite: the connection is closed")
-	errMoved    = errors.New("sqlite: the file was replaced or removed")
-	errNoReset  = errors.New("sqlite: a session cannot be reset; it is closed and opened anew")
-	errForeign  = errors.New("sqlite: the connection is not one of this engine's")
-	errContexts = errors.New("sqlite: a statement is cancelled through its context")
+	errClosed  = errors.New("sqlite: the connection is closed")
+	errMoved   = errors.New("sqlite: the file was replaced or removed")
+	errNoReset = errors.New("sqlite: a session cannot be reset; it is closed and opened anew")
+	errForeign = errors.New("sqlite: the connection is not one of this engine's")
 )
 
 // sessions opens and tends SQLite connections.
@@ -129,7 +128,16 @@ func (d *sessions) Ping(ctx context.Context, c driver.Conn) error {
 	return nil
 }
 
-func (d *sessions) Cancel(context.Context, driver.Conn) error { return errContexts }
+// Cancel interrupts what runs. What begins afterwards is not hit: SQLite forgets an
+// interrupt once nothing runs any more.
+func (d *sessions) Cancel(_ context.Context, c driver.Conn) error {
+	s, ok := c.(*session)
+	if !ok {
+		return errForeign
+	}
+	s.handle.interrupt()
+	return nil
+}
 
 func (d *sessions) InTransaction(c driver.Conn) (in, known bool) {
 	s, ok := c.(*session)
@@ -151,5 +159,5 @@ func (d *sessions) Demoted(driver.Conn) bool { return false }
 func (d *sessions) Transient(err error) bool { return locked(err) }
 
 func (d *sessions) Traits() pool.Traits {
-	return pool.Traits{ContextCancels: true, Single: d.single}
+	return pool.Traits{Single: d.single}
 }

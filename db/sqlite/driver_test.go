@@ -22,15 +22,40 @@ const forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
 
 func TestTraits(t *testing.T) {
 	t.Parallel()
-	if got := open(t, file(t)).Traits(); got != (pool.Traits{ContextCancels: true}) {
+	if got := open(t, file(t)).Traits(); got != (pool.Traits{}) {
 		t.Errorf("file: %+v", got)
 	}
-	if got := open(t, inMemory()).Traits(); got != (pool.Traits{ContextCancels: true, Single: true}) {
+	if got := open(t, inMemory()).Traits(); got != (pool.Traits{Single: true}) {
 		t.Errorf("memory: %+v", got)
 	}
-	d := open(t, inMemory())
-	if err := d.Cancel(t.Context(), connect(t, d)); err == nil {
-		t.Error("Cancel: no error")
+}
+
+// The pool's way to cancel; a context costs a goroutine for each statement.
+func TestCancel_StopsWhatRunsAndNothingAfterIt(t *testing.T) {
+	t.Parallel()
+	d := open(t, file(t))
+	c := connect(t, d)
+	if err := d.Cancel(t.Context(), c); err != nil { // nothing runs: forgotten
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- tryExec(context.Background(), c, forever) }()
+	var err error
+	for again := true; again; {
+		if err := d.Cancel(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case err = <-ended:
+			again = false
+		default:
+		}
+	}
+	if d.Classify(err) != pool.Canceled {
+		t.Errorf("got class %d of %v, want Canceled", d.Classify(err), err)
+	}
+	if got := text(t, c, "SELECT 1"); got != "1" {
+		t.Errorf("afterwards %q", got)
 	}
 }
 

@@ -14,8 +14,9 @@ import (
 // connection is open, and sqlite3_get_autocommit. Where the driver's struct has no
 // field of that name any more, both do without.
 type handle struct {
-	mu sync.Mutex // held against close
-	db uintptr
+	mu  sync.Mutex // held against close; guards the rest
+	db  uintptr
+	tls *libc.TLS // a thread state of its own: the driver's belongs to whoever runs a statement
 }
 
 func newHandle(c driver.Conn) *handle {
@@ -49,17 +50,16 @@ func (h *handle) wrote() (wrote bool) {
 	return wrote
 }
 
-// call hands fn a thread state of its own: the driver's belongs to the goroutine that
-// runs a statement.
 func (h *handle) call(fn func(tls *libc.TLS)) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.db == 0 {
 		return false
 	}
-	tls := libc.NewTLS()
-	defer tls.Close()
-	fn(tls)
+	if h.tls == nil {
+		h.tls = libc.NewTLS()
+	}
+	fn(h.tls)
 	return true
 }
 
@@ -67,4 +67,8 @@ func (h *handle) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.db = 0
+	if h.tls != nil {
+		h.tls.Close()
+		h.tls = nil
+	}
 }

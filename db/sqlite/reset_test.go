@@ -99,7 +99,7 @@ func TestReset_OfMemoryKeepsTheData(t *testing.T) {
 	if in, _ := d.InTransaction(c); in {
 		t.Error("still in the transaction")
 	}
-	if d.Traits() != (pool.Traits{ContextCancels: true, Single: true}) {
+	if d.Traits() != (pool.Traits{Single: true}) {
 		t.Error("traits")
 	}
 }
