@@ -141,7 +141,7 @@ const (
 func TextOf(query string) (text TxText, name string) {
 	word, rest := firstWord(query)
 	switch {
-	case len(word) > 9:
+	case len(word) == 6 && word[0]|0x20 != 'c', len(word) > 9: // SELECT, INSERT, ...: most of them
 	case strings.EqualFold(word, "BEGIN"), strings.EqualFold(word, "START"):
 		return Begins, ""
 	case strings.EqualFold(word, "COMMIT"), strings.EqualFold(word, "END"), strings.EqualFold(word, "ABORT"):
@@ -171,10 +171,17 @@ func savepointName(text string) string {
 }
 
 func firstWord(text string) (word, rest string) {
-	const space = " \t\r\n(;"
-	text = strings.TrimLeft(text, space)
-	if i := strings.IndexAny(text, space); i >= 0 {
-		return text[:i], text[i:]
+	from := 0
+	for from < len(text) && between(text[from]) {
+		from++
 	}
-	return text, ""
+	to := from
+	for to < len(text) && !between(text[to]) {
+		to++
+	}
+	return text[from:to], text[to:]
+}
+
+func between(b byte) bool {
+	return b == ' ' || b == '\t' || b == '\r' || b == '\n' || b == '(' || b == ';'
 }

@@ -24,6 +24,9 @@ func dirties(query string) bool {
 			s = start
 			continue
 		}
+		if s == harmless && !telling(word) {
+			continue
+		}
 		var low [32]byte
 		if s = s.after(string(lower(&low, word)), punct); s == dirty {
 			return true
@@ -99,6 +102,24 @@ func first(word string) state {
 		return declaring
 	}
 	return dirty // RESET, LISTEN, PREPARE, LOAD, DO, CALL, DISCARD, ...
+}
+
+// telling reports whether after may do more with a word of a harmless statement than
+// leave it harmless, by what is quick to see: most words are names that say nothing.
+func telling(word string) bool {
+	if len(word) >= 2 && word[0] == '"' {
+		word = word[1 : len(word)-1]
+	}
+	if len(word) < len("into") {
+		return false
+	}
+	switch word[0] | 0x20 {
+	case 's', 'p':
+		return len(word) >= len("pg_temp")
+	case 'c', 'r', 'g', 'l', 'i':
+		return len(word) <= len("replace")
+	}
+	return false
 }
 
 // reachesSession reports whether a word anywhere in a statement names what leaves
