@@ -188,6 +188,12 @@ func (l *Lease) Err() error {
 	return l.conn.releasedError(l)
 }
 
+// at is a time of the pool's clock as others know it: counted from the lease, because
+// the time of the day may have been set since the pool was made.
+func (l *Lease) at(t time.Duration) time.Time {
+	return l.since.Add(t - l.since.Sub(l.conn.pool.born))
+}
+
 // Queries and Inside are what the lease has done so far.
 func (l *Lease) Queries() int {
 	l.conn.mu.Lock()

@@ -15,7 +15,8 @@ type Statement struct {
 	place           Place
 	query           string
 	text            string        // what is sent, where that is not the query
-	started         time.Duration // the call on the driver; on the pool's clock
+	started         time.Duration // the last call on the driver; on the pool's clock
+	returned        time.Duration // likewise
 	goroutine       uint64        // when debugging
 
 	rows     rows // when it returns some
@@ -192,6 +193,7 @@ func (c *conn) callLocked(st *Statement) {
 func (st *Statement) called() {
 	c := st.lease.conn
 	now := c.pool.clock()
+	st.returned = now
 	c.mu.Lock()
 	st.returnedLocked()
 	st.lease.touched = now
@@ -229,10 +231,10 @@ func (st *Statement) leave() {
 // observe tells who listens that the statement was answered.
 func (st *Statement) observe(err error) {
 	if st.told && st.answered.IsZero() {
-		st.answered, st.outcome = time.Now(), err
+		st.answered, st.outcome = st.lease.at(st.returned), err
 	}
 	if f := st.lease.observer; f != nil {
-		f(Ran{Query: st.query, Took: st.lease.conn.pool.clock() - st.started, At: st.place, Err: err})
+		f(Ran{Query: st.query, Took: st.returned - st.started, At: st.place, Err: err})
 	}
 }
 

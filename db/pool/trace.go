@@ -95,20 +95,20 @@ func (st *Statement) sends() {
 	st.told = true
 	st.lease.trace.Sends(Sent{
 		Alias: st.lease.conn.pool.cfg.Alias, Lease: st.lease.id, Query: st.query, Control: st.before != nil,
-		Time: time.Now(), At: st.place,
+		Time: st.lease.at(st.started), At: st.place,
 	})
 }
 
-// answers is for a statement whose rows are open; the wire is taken.
+// answers is for a statement whose rows have just been opened; the wire is taken.
 func (st *Statement) answers() {
-	st.answered = time.Now()
+	st.answered = st.lease.at(st.rows.openedAt)
 	st.lease.trace.Answers(Answered{Alias: st.lease.conn.pool.cfg.Alias, Lease: st.lease.id, Time: st.answered})
 }
 
 func (st *Statement) ends() {
 	now := st.answered
 	if st.rows.inner != nil || now.IsZero() {
-		now = time.Now()
+		now = st.lease.at(st.returned)
 	}
 	st.lease.trace.Ends(Ended{
 		Alias: st.lease.conn.pool.cfg.Alias, Lease: st.lease.id, Answered: st.answered, Time: now,
