@@ -123,6 +123,9 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 		st.finish()
 		return nil, err
 	}
+	if query != "" && st.lease.counted() {
+		c.pool.statements.Add(1)
+	}
 	if st.lease.trace != nil {
 		st.sends()
 	}
@@ -160,6 +163,7 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 		// The scope's watcher may have fired before it could see this statement.
 		err = contextError(ctx)
 		c.land(st)
+		c.unsent(st)
 		st.disarm()
 	}
 	if err != nil {
@@ -197,6 +201,19 @@ func (c *conn) board(h *handle, st *Statement) error {
 		st.lease.queries++
 	}
 	return nil
+}
+
+// counted reports whether the statements of the lease are in Stats: those that set a
+// session up are the pool's own, and a dedicated connection is none of its.
+func (l *Lease) counted() bool { return l.owner != nil && !l.conn.dedicated }
+
+// unsent takes a statement back that was boarded and never sent.
+func (c *conn) unsent(st *Statement) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if st.query != "" {
+		st.lease.queries--
+	}
 }
 
 // callLocked notes that st goes into the driver.
@@ -256,6 +273,9 @@ func (st *Statement) leave() {
 func (st *Statement) observe(err error) {
 	if st.told && st.answered.IsZero() {
 		st.answered, st.outcome = time.Now(), err
+	}
+	if err != nil && st.lease.counted() {
+		st.lease.conn.pool.failures.Add(1)
 	}
 	if f := st.lease.observer; f != nil {
 		f(Ran{Query: st.query, Took: time.Since(st.started), At: st.place, Err: err})
