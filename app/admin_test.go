@@ -341,14 +341,18 @@ func TestStatus_JSON(t *testing.T) {
 			PID: 4711, Started: at, Now: later, Addresses: []string{"127.0.0.1:8000"},
 			Program: "example.com/blog/manage", Version: "v1.2.3", Go: "go1.26", GOMAXPROCS: 2, Goroutines: 20,
 		},
-		Site: app.SiteStatus{Requests: 2, Streams: 1, TotalRequests: 3, RefusedStreams: 4, KeptStreams: 5, HeldResponses: 6},
+		Site: app.SiteStatus{
+			Requests: 2, Streams: 1, TotalRequests: 3, TotalStreams: 7, RefusedStreams: 4, KeptStreams: 5, HeldResponses: 6,
+			Answered1xx: 8, Answered2xx: 9, Answered3xx: 10, Answered4xx: 11, Answered5xx: 12, Unanswered: 13,
+		},
 		Streams: []app.StreamStatus{
 			{Route: "GET /events", RequestID: "K3V", Since: at, AgeSeconds: 3600, State: "generating", Bytes: 17, Chunks: 2, Written: &later, KeepConnection: true},
 			{Route: "GET /export", RequestID: "K3W", Since: later, State: "starting"},
 		},
 		Databases: []app.DatabaseStatus{{
 			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Writers: 1, Dedicated: 2,
-			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Pings: 11, Dead: 12, Canceled: 13, Leaked: 14, Quarantined: 15,
+			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Exhausted: 16, QueueFull: 17,
+			Pings: 11, Dead: 12, Statements: 18, Failed: 19, Canceled: 13, Leaked: 14, Quarantined: 15,
 			Waiters: []app.WaiterStatus{{Name: "POST /import", Since: at, WaitedSeconds: 2.5, At: "blog/views.go:9", Writes: true}},
 			Connections: []app.ConnectionStatus{
 				{State: "leased", Opened: at, AgeSeconds: 3600, Expires: &later, Holder: &app.HolderStatus{

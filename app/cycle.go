@@ -41,12 +41,12 @@ func (q *request) Held(context.Context) error {
 
 // StartStream implements [views.Cycle].
 func (q *request) StartStream(context.Context) (progress *views.Progress, ended func(), err error) {
-	q.mu.Lock()
-	q.streamed = true
-	q.mu.Unlock()
 	if err := q.site.requests.startStream(q); err != nil {
 		return nil, nil, &views.Error{Status: http.StatusServiceUnavailable, Err: err}
 	}
+	q.mu.Lock()
+	q.streamed = true
+	q.mu.Unlock()
 	ended = func() { q.site.requests.endStream(q) }
 	if err := q.commit(); err != nil {
 		ended()

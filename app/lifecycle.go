@@ -212,6 +212,7 @@ func (q *request) finish(finished *bool) {
 	if *finished && !q.writer.started.Load() && !q.writer.aborted.Load() {
 		event.Status = http.StatusOK // what net/http makes of a handler that wrote nothing
 	}
+	q.answered = event.Status
 	if record := q.recording.Record; record != nil {
 		record.Finish(live.Outcome{Status: event.Status, Bytes: event.Bytes, Err: event.Err})
 	}

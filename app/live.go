@@ -16,7 +16,7 @@ func (s *Site) openRecorder() {
 		return
 	}
 	s.recorder.Open()
-	page := live.Page{Recorder: s.recorder, Process: s.liveProcess, Cycle: func(r *http.Request) views.Cycle {
+	page := live.Page{Recorder: s.recorder, Process: s.liveProcess, Site: s.liveSite, Cycle: func(r *http.Request) views.Cycle {
 		if q := requestOf(r.Context(), s); q != nil {
 			return q
 		}
@@ -40,11 +40,13 @@ func (s *Site) liveProcess() live.Process {
 	return live.Process{PID: p.PID, Started: p.Started, Addresses: p.Addresses, Program: p.Program, Version: p.Version, Go: p.Go}
 }
 
+func (s *Site) liveSite() live.Site { return live.Site(s.Stats()) }
+
 // page is the live page of the admin socket. A browser comes by through a tunnel from
 // this machine ("ssh -L 8001:/the/socket host"); one that was led here by another name
 // is shown nothing.
 func (a *adminListener) page() http.Handler {
-	shown := live.Page{Recorder: a.site.recorder, Process: a.site.liveProcess}
+	shown := live.Page{Recorder: a.site.recorder, Process: a.site.liveProcess, Site: a.site.liveSite}
 	page := shown.Handler()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch hostName(r.Host) {

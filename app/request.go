@@ -41,6 +41,7 @@ type request struct {
 	blocks     atomic.Pointer[db.RequestBlocks]
 	queries    int
 	inDatabase time.Duration
+	answered   int // the status, once it has finished; 0 is none
 
 	// Guarded by site.requests: its place among the running ones.
 	before, after *request

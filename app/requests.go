@@ -18,6 +18,8 @@ type requests struct {
 	streams int
 	refused int64
 	total   int64
+	sent    int64         // streams
+	ended   [6]int64      // requests, by the first digit of their status
 	closed  bool          // nothing starts
 	idle    chan struct{} // closed when nothing runs any more; nil when nobody waits
 }
@@ -30,9 +32,18 @@ type Stats struct {
 
 	// Since the site was made:
 	TotalRequests  int64
+	TotalStreams   int64 // the refused ones left out
 	RefusedStreams int64 // by MAX_STREAMS, by [MaxStreams], or because the site was stopping
 	KeptStreams    int64 // by KeepConnection, or in a snapshot of db.Iterate
 	HeldResponses  int64 // began with rows or a block open on a connection
+
+	// Of the requests, those that have ended, by their status.
+	Answered1xx int64 // that is, 101
+	Answered2xx int64
+	Answered3xx int64
+	Answered4xx int64
+	Answered5xx int64
+	Unanswered  int64 // their clients had left before, or took the connection over
 }
 
 // Stats returns the numbers of this moment.
@@ -41,8 +52,10 @@ func (s *Site) Stats() Stats {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	return Stats{
-		Requests: rs.running, Streams: rs.streams, TotalRequests: rs.total,
+		Requests: rs.running, Streams: rs.streams, TotalRequests: rs.total, TotalStreams: rs.sent,
 		RefusedStreams: rs.refused, KeptStreams: rs.kept.Load(), HeldResponses: rs.held.Load(),
+		Answered1xx: rs.ended[1], Answered2xx: rs.ended[2], Answered3xx: rs.ended[3],
+		Answered4xx: rs.ended[4], Answered5xx: rs.ended[5], Unanswered: rs.ended[0],
 	}
 }
 
@@ -73,10 +86,19 @@ func (rs *requests) leave(q *request) {
 	}
 	q.before, q.after = nil, nil
 	rs.running--
+	rs.ended[class(q.answered)]++
 	if rs.running == 0 && rs.idle != nil {
 		close(rs.idle)
 		rs.idle = nil
 	}
+}
+
+// class is the first digit of a status; 0 is none.
+func class(status int) int {
+	if status < 100 || status > 599 {
+		return 0
+	}
+	return status / 100
 }
 
 // drain tells the streams to end.

@@ -66,7 +66,7 @@ func (s *Site) listenError(err error) error {
 // be on its way.
 //
 // The databases are closed last, when the last Serve of the site returns: see
-// [Site.Close]. Nothing outlives Serve but handlers that ignore their context.
+// [Site.Close]. What was counted until then is in the last lines of the log. Nothing outlives Serve but handlers that ignore their context.
 func (s *Site) Serve(ctx context.Context, listener net.Listener) error {
 	return s.ServeAll(ctx, listener)
 }
@@ -85,6 +85,7 @@ func (s *Site) ServeAll(ctx context.Context, listeners ...net.Listener) error {
 	err := s.serveAll(ctx, listeners)
 	if s.serving.end() {
 		err = errors.Join(err, s.Close())
+		s.logTotals()
 	}
 	return err
 }

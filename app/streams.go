@@ -68,6 +68,7 @@ func (rs *requests) startStream(q *request) error {
 		return err
 	}
 	rs.streams++
+	rs.sent++
 	if q.streams++; q.streams == 1 {
 		q.streamSince = time.Now()
 	}

@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"app/live":            3, // shows what the floors below it do
 	"app/echov4":          5, // the way out
 	"manage/reload":       0, // builds and swaps processes; knows no framework
+	"app/soaktest":        5, // a site under everything; its own tests are those of app
 	"app/apptest":         6, // a site under test
 	"manage/commands":     6,
 	"manage/demo/sales":   6, // an app of the demo does not know its site
@@ -45,7 +46,7 @@ var floors = map[string]int{
 }
 
 // helpers are imported by tests only: their floor is in brackets.
-var helpers = []string{"signals/signalstest", "db/dbtest", "app/apptest"}
+var helpers = []string{"signals/signalstest", "db/dbtest", "app/soaktest", "app/apptest"}
 
 // doors say who may import what from outside, and why nobody else may.
 var doors = []struct {

@@ -36,6 +36,8 @@ type Page struct {
 	Recorder *Recorder
 	// Process returns the process that the page shows.
 	Process func() Process
+	// Site returns the numbers of the site of this moment.
+	Site func() Site
 	// Cycle returns the life of a request that is served by a site. Nil serves
 	// outside of one; then nothing can be explained.
 	Cycle func(r *http.Request) views.Cycle
@@ -127,7 +129,7 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 		ctx, v := r.Context(), &viewer{recorder: p.Recorder}
 		for n := 0; ; n++ {
 			f := v.frame()
-			f.Debug = p.Cycle != nil
+			f.Debug, f.Site = p.Cycle != nil, p.Site()
 			if n == 0 {
 				process := p.Process()
 				f.Process = &process

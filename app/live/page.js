@@ -8,6 +8,14 @@
   const $ = (id) => document.getElementById(id);
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
+  // What is counted since the start, under the keys that dbstatus has for it.
+  const SITE = [["total_requests", "requests"], ["answered_1xx", "answered 1xx"], ["answered_2xx", "2xx"], ["answered_3xx", "3xx"], ["answered_4xx", "4xx"],
+    ["answered_5xx", "5xx"], ["unanswered", "not answered"], ["total_streams", "streams"], ["refused_streams", "streams refused"],
+    ["kept_streams", "streams that kept a connection"], ["held_responses", "responses that began while holding"]];
+  const POOL = [["leases", "leases"], ["waited", "had to wait"], ["wait_seconds", "together for"], ["refused", "refused"], ["exhausted", "waited in vain"],
+    ["queue_full", "turned away"], ["statements", "statements"], ["failed", "failed"], ["canceled", "cancelled"], ["opened", "opened"], ["closed", "closed"],
+    ["dead", "found dead"], ["quarantined", "quarantined"], ["leaked", "left open"], ["pings", "pings"]];
+
   const state = {
     source: null, process: "", debug: false, now: 0, heard: 0, span: 30_000, paused: false,
     records: new Map(), wires: new Map(), databases: [], skipped: 0, newer: 0,
@@ -180,6 +188,7 @@
     $("records").dataset.kept = state.records.size;
     showDatabases();
     showQueue(f.queue);
+    showTotals($("totals"), SITE, f.site);
     say($("counts"), `${number(f.running)} running, ${number(f.finished)} finished` + (state.skipped ? `, ${number(state.skipped)} of them too many to be drawn` : ""));
     if (f.advice) showAdvice(f.advice);
     arrange();
@@ -221,6 +230,24 @@
     }
   }
 
+  // showTotals says what was counted since the start. Zeros are left out.
+  function showTotals(box, names, numbers) {
+    if (!box.dd) {
+      box.dd = {};
+      const list = h("dl", { class: "gauges" });
+      for (const [key, name] of names) {
+        box.dd[key] = h("dd", {}, "0");
+        list.append(h("div", {}, h("dt", {}, name), box.dd[key]));
+      }
+      box.append(h("summary", {}, "Since the start"), list);
+      box.hidden = false;
+    }
+    for (const [key, dd] of Object.entries(box.dd)) {
+      say(dd, key === "wait_seconds" ? time(numbers[key] * 1000) : number(numbers[key]));
+      dd.parentNode.hidden = !numbers[key];
+    }
+  }
+
   // ---- connections
 
   function showDatabases() {
@@ -233,13 +260,14 @@
         e = {
           slots: h("div", { class: "slots", "aria-hidden": "true" }), gauges: h("dl", { class: "gauges" }),
           wires: h("ol", { class: "wires", "aria-label": `Connections of ${d.alias}` }), more: h("p", { class: "quiet" }), rows: new Map(), dd: {},
+          totals: h("details", { class: "totals" }),
         };
         for (const [key, name] of [["in_use", "in use"], ["open", "open"], ["idle", "idle"], ["waiting", "waiting"], ["dedicated", "dedicated"], ["leases", "leases"], ["waited", "had to wait"], ["refused", "refused"]]) {
           e.dd[key] = h("dd", {}, "0");
           e.gauges.append(h("div", {}, h("dt", {}, name), e.dd[key]));
         }
         box.append(h("section", { class: "database", "aria-label": `Database ${d.alias}` },
-          h("div", { class: "top" }, h("h3", {}, d.alias + " ", h("small", {}, d.engine)), e.slots, e.gauges), e.wires, e.more));
+          h("div", { class: "top" }, h("h3", {}, d.alias + " ", h("small", {}, d.engine)), e.slots, e.gauges), e.wires, e.more, e.totals));
         box.made.set(d.alias, e);
       }
       for (const [key, dd] of Object.entries(e.dd)) {
@@ -247,6 +275,7 @@
         dd.parentNode.classList.toggle("alarm", (key === "waiting" && d.waiting > 0) || (key === "in_use" && d.in_use >= d.max));
         dd.parentNode.hidden = (key === "dedicated" || key === "refused") && !d[key];
       }
+      showTotals(e.totals, POOL, d);
       showSlots(e.slots, d);
       showWires(e, d);
     }

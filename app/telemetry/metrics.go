@@ -21,7 +21,6 @@ type instruments struct {
 	waitTime          dbconv.ClientConnectionWaitTime
 	useTime           dbconv.ClientConnectionUseTime
 	idleTime          metric.Float64Histogram
-	timeouts          dbconv.ClientConnectionTimeouts
 	operationDuration dbconv.ClientOperationDuration
 }
 
@@ -35,7 +34,7 @@ func databaseSeconds() metric.HistogramOption {
 }
 
 func (in *instruments) make(m metric.Meter) error {
-	var errs [8]error
+	var errs [7]error
 	in.requestDuration, errs[0] = httpconv.NewServerRequestDuration(m, requestSeconds())
 	in.firstByte, errs[1] = m.Float64Histogram("quintet.http.server.first_byte.duration", requestSeconds(), metric.WithUnit("s"),
 		metric.WithDescription("Duration from the beginning of a request to the first byte of its response."))
@@ -44,8 +43,7 @@ func (in *instruments) make(m metric.Meter) error {
 	in.useTime, errs[4] = dbconv.NewClientConnectionUseTime(m, databaseSeconds())
 	in.idleTime, errs[5] = m.Float64Histogram("quintet.db.connection.idle_time", databaseSeconds(), metric.WithUnit("s"),
 		metric.WithDescription("The part of the time between borrowing a connection and returning it in which no statement ran."))
-	in.timeouts, errs[6] = dbconv.NewClientConnectionTimeouts(m)
-	in.operationDuration, errs[7] = dbconv.NewClientOperationDuration(m, databaseSeconds())
+	in.operationDuration, errs[6] = dbconv.NewClientOperationDuration(m, databaseSeconds())
 	return errors.Join(errs[:]...)
 }
 
@@ -59,6 +57,7 @@ type number[S any] struct {
 func siteNumbers() []number[app.Stats] {
 	return []number[app.Stats]{
 		{"quintet.requests", "{request}", "Requests since the site was made.", true, func(s app.Stats) int64 { return s.TotalRequests }},
+		{"quintet.streams", "{stream}", "Streams that were sent, or are.", true, func(s app.Stats) int64 { return s.TotalStreams }},
 		{"quintet.streams.active", "{stream}", "Streams that are being sent.", false, func(s app.Stats) int64 { return int64(s.Streams) }},
 		{"quintet.streams.refused", "{stream}", "Streams that were refused.", true, func(s app.Stats) int64 { return s.RefusedStreams }},
 		{"quintet.streams.kept", "{stream}", "Streams that have kept their connection.", true, func(s app.Stats) int64 { return s.KeptStreams }},
@@ -76,12 +75,15 @@ func poolNumbers() []number[db.Stats] {
 		{"quintet.db.writers.pending", "{statement}", "Statements that wait for their turn to write.", false, func(s db.Stats) int64 { return int64(s.Writers) }},
 		{"quintet.db.leases", "{lease}", "Leases given out.", true, func(s db.Stats) int64 { return s.Leases }},
 		{"quintet.db.leases.waited", "{lease}", "Leases, and turns to write, that had to queue.", true, func(s db.Stats) int64 { return s.Waited }},
-		{"quintet.db.leases.refused", "{lease}", "Acquires that failed.", true, func(s db.Stats) int64 { return s.Refused }},
+		{"quintet.db.leases.refused", "{lease}", "Acquires, and waits for a turn to write, that failed.", true, func(s db.Stats) int64 { return s.Refused }},
+		{"quintet.db.leases.queue_full", "{lease}", "Acquires that MAX_WAITING has turned away.", true, func(s db.Stats) int64 { return s.QueueFull }},
 		{"quintet.db.connections.opened", one, "Physical connections opened.", true, func(s db.Stats) int64 { return s.Opened }},
 		{"quintet.db.connections.closed", one, "Physical connections closed.", true, func(s db.Stats) int64 { return s.Closed }},
 		{"quintet.db.connections.dead", one, "Idle connections that were found dead.", true, func(s db.Stats) int64 { return s.Dead }},
 		{"quintet.db.connections.quarantined", one, "Connections cut because a release could not end what was open.", true, func(s db.Stats) int64 { return s.Quarantined }},
 		{"quintet.db.pings", "{ping}", "Health checks that cost a round trip.", true, func(s db.Stats) int64 { return s.Pings }},
+		{"quintet.db.statements", "{statement}", "Statements sent.", true, func(s db.Stats) int64 { return s.Statements }},
+		{"quintet.db.statements.failed", "{statement}", "Statements that were answered with an error.", true, func(s db.Stats) int64 { return s.Failed }},
 		{"quintet.db.statements.canceled", "{statement}", "Statements stopped on the wire.", true, func(s db.Stats) int64 { return s.Canceled }},
 		{"quintet.db.leaks", "{leak}", "Rows, transactions and statements that a release had to end.", true, func(s db.Stats) int64 { return s.Leaked }},
 	}
@@ -118,7 +120,7 @@ func tell[S any](o metric.Observer, all []observed[S], s S, options ...metric.Ob
 
 // observe lets what reads the metrics ask for the numbers of its moment.
 func (t *telemetry) observe(m metric.Meter) (metric.Registration, error) {
-	var errs [8]error
+	var errs [9]error
 	count, err := dbconv.NewClientConnectionCountObservable(m)
 	errs[0] = err
 	limit, err := dbconv.NewClientConnectionMaxObservable(m)
@@ -136,10 +138,12 @@ func (t *telemetry) observe(m metric.Meter) (metric.Registration, error) {
 	errs[6] = err
 	ofPools, err := observe(m, poolNumbers())
 	errs[7] = err
+	timeouts, err := dbconv.NewClientConnectionTimeoutsObservable(m)
+	errs[8] = err
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	all := []metric.Observable{count.Inst(), limit.Inst(), idleLimit.Inst(), pending.Inst(), active.Inst(), waited}
+	all := []metric.Observable{count.Inst(), limit.Inst(), idleLimit.Inst(), pending.Inst(), active.Inst(), waited, timeouts.Inst()}
 	for _, n := range ofSite {
 		all = append(all, n.in)
 	}
@@ -159,6 +163,7 @@ func (t *telemetry) observe(m metric.Meter) (metric.Registration, error) {
 			o.ObserveInt64(limit.Inst(), int64(s.Max), a.pool)
 			o.ObserveInt64(idleLimit.Inst(), int64(s.Max), a.pool)
 			o.ObserveInt64(pending.Inst(), int64(s.Waiting), a.pool)
+			o.ObserveInt64(timeouts.Inst(), s.Exhausted, a.pool)
 			o.ObserveFloat64(waited, s.WaitDuration.Seconds(), a.pool)
 			tell(o, ofPools, s, a.pool)
 		}

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -100,9 +99,6 @@ func (s *scope) Acquires(e pool.Acquired) {
 		end(w.span, e.Time)
 	}
 	if e.Err != nil {
-		if none, ok := errors.AsType[*db.AcquireError](e.Err); ok && none.Kind == pool.Exhausted {
-			t.timeouts.Inst().Add(s.ctx, 1, t.aliases[e.Alias].pool)
-		}
 		return
 	}
 	h := &hold{alias: e.Alias, lease: e.Lease}

@@ -66,9 +66,6 @@ func Start(site *app.Site, o Options) (stop func() error, err error) {
 	if err := t.make(meter); err != nil {
 		return nil, err
 	}
-	for _, a := range t.aliases { // a rate needs the zero that it began with
-		t.timeouts.Inst().Add(context.Background(), 0, a.pool)
-	}
 	observing, err := t.observe(meter)
 	if err != nil {
 		return nil, err

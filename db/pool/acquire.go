@@ -269,7 +269,15 @@ func (p *Pool) refuse(err error, began time.Time) error {
 		return err
 	}
 	e := &AcquireError{Alias: p.cfg.Alias, Kind: k.kind, Waited: time.Since(began), Err: k.err}
-	p.count(func(s *Stats) { s.Refused++ })
+	p.count(func(s *Stats) {
+		s.Refused++
+		switch k.kind {
+		case Exhausted:
+			s.Exhausted++
+		case QueueFull:
+			s.QueueFull++
+		}
+	})
 	e.Stats = p.Stats()
 	e.Holders = slices.DeleteFunc(p.Holders(), func(h Holder) bool { return h.Dedicated })
 	if len(e.Holders) > 5 {

@@ -93,6 +93,7 @@ func (l *Lease) CloseDedicated(reason string, place Place) {
 		go p.closeConn(c) // once the one that runs has left; nothing waits for it
 	}
 	p.endPrepared(l, false)
+	p.tellClosing(closed("dedicated"))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.dedicated, c)

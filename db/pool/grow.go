@@ -43,6 +43,7 @@ func (p *Pool) growLocked() {
 func (p *Pool) connect(evict *conn) {
 	defer p.background.Done()
 	if evict != nil {
+		p.tellClosing(closed("room for another"))
 		p.closeConn(evict)
 	}
 	for backoff := shortestBackoff; ; backoff = min(2*backoff, longestBackoff) {
@@ -161,8 +162,10 @@ func (p *Pool) open(parent context.Context) (*conn, error) {
 		p.closeConn(c)
 		return nil, err
 	}
+	took := time.Since(began)
+	p.cfg.Logger.Debug("db: opened a connection", "alias", p.cfg.Alias, "took", took.Round(time.Microsecond))
 	if p.cfg.Created != nil {
-		p.cfg.Created(time.Since(began))
+		p.cfg.Created(took)
 	}
 	return c, nil
 }

@@ -196,6 +196,7 @@ func (h *handle) PrepareContext(ctx context.Context, query string) (driver.Stmt,
 	if err != nil {
 		err = h.conn.judge(st, err)
 		st.called()
+		st.observe(err)
 		st.end()
 		return nil, err
 	}

@@ -27,8 +27,9 @@ type Pool struct {
 	stop       context.CancelFunc
 	background sync.WaitGroup // dialling, quarantine, closing of idle connections
 
-	pings, canceled atomic.Int64
-	ids, traced     atomic.Int64 // the last numbers given: to connections, to leases with a trace
+	pings, canceled      atomic.Int64
+	statements, failures atomic.Int64
+	ids, traced          atomic.Int64 // the last numbers given: to connections, to leases with a trace
 
 	mu         sync.Mutex // guards the rest
 	closed     bool
@@ -137,7 +138,7 @@ func (p *Pool) giveBack(c *conn, f fate, brief bool) bool {
 
 // discard closes a connection that counts as closing, and frees its permit.
 func (p *Pool) discard(c *conn, f fate) {
-	p.cfg.Logger.Debug("db: closing a connection", "alias", p.cfg.Alias, "reason", string(f))
+	p.tellClosing(f)
 	if f != gone {
 		p.closeConn(c)
 	}
@@ -147,6 +148,11 @@ func (p *Pool) discard(c *conn, f fate) {
 	p.closing--
 	p.stats.Closed++
 	p.freedLocked()
+}
+
+// tellClosing logs what Stats.Closed counts, and why.
+func (p *Pool) tellClosing(f fate) {
+	p.cfg.Logger.Debug("db: closing a connection", "alias", p.cfg.Alias, "reason", string(f))
 }
 
 // offerLocked hands a healthy connection to the first waiter, or keeps it idle.

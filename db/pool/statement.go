@@ -114,6 +114,9 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 		st.finish()
 		return nil, err
 	}
+	if query != "" && st.lease.counted() {
+		c.pool.statements.Add(1)
+	}
 	if st.lease.trace != nil {
 		st.sends()
 	}
@@ -182,6 +185,10 @@ func (c *conn) board(h *handle, st *Statement) error {
 	return nil
 }
 
+// counted reports whether the statements of the lease are in Stats: those that set a
+// session up are the pool's own, and a dedicated connection is none of its.
+func (l *Lease) counted() bool { return l.owner != nil && !l.conn.dedicated }
+
 // callLocked notes that st goes into the driver.
 func (c *conn) callLocked(st *Statement) {
 	st.inCall = true
@@ -232,6 +239,9 @@ func (st *Statement) leave() {
 func (st *Statement) observe(err error) {
 	if st.told && st.answered.IsZero() {
 		st.answered, st.outcome = st.lease.at(st.returned), err
+	}
+	if err != nil && st.lease.counted() {
+		st.lease.conn.pool.failures.Add(1)
 	}
 	if f := st.lease.observer; f != nil {
 		f(Ran{Query: st.query, Took: st.returned - st.started, At: st.place, Err: err})

@@ -26,9 +26,13 @@ type Stats struct {
 	Closed       int64         // physical connections closed
 	Waited       int64         // leases, and turns to write, that had to queue
 	WaitDuration time.Duration // by all callers together
-	Refused      int64         // acquires that failed
+	Refused      int64         // acquires, and waits for a turn to write, that failed
+	Exhausted    int64         // of them, those that had waited ACQUIRE_TIMEOUT while others held every connection
+	QueueFull    int64         // of them, those that MAX_WAITING has turned away
 	Pings        int64         // health checks that cost a round trip
 	Dead         int64         // idle connections that the peek or the ping found dead
+	Statements   int64         // statements sent, but by OnConnect and on dedicated connections
+	Failed       int64         // of them, those that were answered with an error
 	Canceled     int64         // statements stopped on the wire
 	Leaked       int64         // rows, transactions and statements that a release had to end
 	Quarantined  int64         // connections cut because a release could not end what was open on them
@@ -87,6 +91,8 @@ func (p *Pool) statsLocked() Stats {
 	s.Writers = p.turns.queue.Len()
 	s.Dedicated = len(p.dedicated)
 	s.Pings = p.pings.Load()
+	s.Statements = p.statements.Load()
+	s.Failed = p.failures.Load()
 	s.Canceled = p.canceled.Load()
 	return s
 }

@@ -1,4 +1,4 @@
-package app_test
+package soaktest
 
 import (
 	"context"
@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	soakItems    = 2000
-	soakAccounts = 20
-	soakBalance  = 1000
-	soakID       = "X-Soak" // the header that numbers the requests
+	itemCount    = 2000
+	accountCount = 20
+	startBalance = 1000
+	idHeader     = "X-Soak" // the header that numbers the requests
 )
 
-// soakValue is what the item of that number says, so that each row can be checked.
-func soakValue(id int64) int64 { return id * 2654435761 % 1000003 }
+// valueOf is what the item of that number says, so that each row can be checked.
+func valueOf(id int64) int64 { return id * 2654435761 % 1000003 }
 
 // soakItem is one row that nobody changes.
 type soakItem struct {
@@ -33,9 +33,9 @@ type soakItem struct {
 	Value int64 `bun:"value"`
 }
 
-// soakSite is the site of a soak: a view for each way to use a connection, well or
+// pages is the site of a soak: a view for each way to use a connection, well or
 // carelessly.
-type soakSite struct {
+type pages struct {
 	engine string
 
 	mu        sync.Mutex // guards the rest
@@ -43,14 +43,14 @@ type soakSite struct {
 	committed map[string]bool // transfers whose OnCommit has run
 }
 
-func (s *soakSite) fill(ctx context.Context) error {
+func (s *pages) fill(ctx context.Context) error {
 	var values strings.Builder
-	for id := range int64(soakItems) {
-		fmt.Fprintf(&values, ", (%d, %d)", id, soakValue(id))
+	for id := range int64(itemCount) {
+		fmt.Fprintf(&values, ", (%d, %d)", id, valueOf(id))
 	}
 	var accounts strings.Builder
-	for id := range soakAccounts {
-		fmt.Fprintf(&accounts, ", (%d, %d)", id, soakBalance)
+	for id := range accountCount {
+		fmt.Fprintf(&accounts, ", (%d, %d)", id, startBalance)
 	}
 	for _, query := range []string{
 		"CREATE TABLE soak_items (id bigint PRIMARY KEY, value bigint NOT NULL)",
@@ -66,7 +66,7 @@ func (s *soakSite) fill(ctx context.Context) error {
 	return nil
 }
 
-func (s *soakSite) routes(site *app.Site) {
+func (s *pages) routes(site *app.Site) {
 	site.GET("/rows/{first}", s.rows)
 	site.POST("/transfer/{id}", s.transfer)
 	site.GET("/sum", s.sum)
@@ -81,23 +81,23 @@ func (s *soakSite) routes(site *app.Site) {
 }
 
 // heard remembers what became of a request.
-func (s *soakSite) heard(_ context.Context, e signals.RequestFinished) error {
+func (s *pages) heard(_ context.Context, e signals.RequestFinished) error {
 	if e.Err == nil {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.errs[e.Request.Header.Get(soakID)] = e.Err
+	s.errs[e.Request.Header.Get(idHeader)] = e.Err
 	return nil
 }
 
-func (s *soakSite) err(id string) error {
+func (s *pages) err(id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.errs[id]
 }
 
-func soakNumber(r *views.Request, name string) (int64, error) {
+func param(r *views.Request, name string) (int64, error) {
 	n, err := strconv.ParseInt(r.PathValue(name), 10, 64)
 	if err != nil {
 		return 0, &views.Error{Status: http.StatusBadRequest, Message: err.Error()}
@@ -105,12 +105,12 @@ func soakNumber(r *views.Request, name string) (int64, error) {
 	return n, nil
 }
 
-func soakLine(i soakItem) []byte { return fmt.Appendf(nil, "%d,%d\n", i.ID, i.Value) }
+func line(i soakItem) []byte { return fmt.Appendf(nil, "%d,%d\n", i.ID, i.Value) }
 
 // rows asks twice on one lease.
-func (s *soakSite) rows(r *views.Request) (views.Response, error) {
+func (s *pages) rows(r *views.Request) (views.Response, error) {
 	ctx := r.Context()
-	first, err := soakNumber(r, "first")
+	first, err := param(r, "first")
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (s *soakSite) rows(r *views.Request) (views.Response, error) {
 	}
 	var b strings.Builder
 	for _, i := range all {
-		b.Write(soakLine(i))
+		b.Write(line(i))
 	}
 	var n int
 	if err := db.From(ctx).NewRaw("SELECT count(*) FROM soak_items").Scan(ctx, &n); err != nil {
@@ -134,7 +134,7 @@ func (s *soakSite) rows(r *views.Request) (views.Response, error) {
 var errTaken = errors.New("the savepoint takes it back")
 
 // transfer moves money in a block, with one inside that is taken back.
-func (s *soakSite) transfer(r *views.Request) (views.Response, error) {
+func (s *pages) transfer(r *views.Request) (views.Response, error) {
 	id, q := r.PathValue("id"), r.URL.Query()
 	var source, target, amount int64
 	if _, err := fmt.Sscan(q.Get("move"), &source, &target, &amount); err != nil {
@@ -182,7 +182,7 @@ func (s *soakSite) transfer(r *views.Request) (views.Response, error) {
 	return views.Text{Body: "moved"}, nil
 }
 
-func (s *soakSite) sum(r *views.Request) (views.Response, error) {
+func (s *pages) sum(r *views.Request) (views.Response, error) {
 	var sum int64
 	if err := db.From(r.Context()).NewRaw("SELECT sum(balance) FROM accounts").Scan(r.Context(), &sum); err != nil {
 		return nil, err
@@ -191,12 +191,12 @@ func (s *soakSite) sum(r *views.Request) (views.Response, error) {
 }
 
 // export reads in batches, and holds nothing in between.
-func (s *soakSite) export(r *views.Request) (views.Response, error) {
+func (s *pages) export(r *views.Request) (views.Response, error) {
 	ctx := r.Context()
 	items := db.Iterate[soakItem](ctx, db.From(ctx).NewSelect(), db.IterateOptions{BatchSize: 300})
 	return views.StreamingResponse{Body: func(yield func([]byte, error) bool) {
 		for item, err := range items {
-			if !yield(soakLine(item), err) || err != nil {
+			if !yield(line(item), err) || err != nil {
 				return
 			}
 		}
@@ -204,7 +204,7 @@ func (s *soakSite) export(r *views.Request) (views.Response, error) {
 }
 
 // cursor keeps its connection by name, with rows open.
-func (s *soakSite) cursor(r *views.Request) (views.Response, error) {
+func (s *pages) cursor(r *views.Request) (views.Response, error) {
 	ctx := r.Context()
 	return views.StreamingResponse{KeepConnection: true, Body: func(yield func([]byte, error) bool) {
 		rows, err := db.From(ctx).QueryContext(ctx, "SELECT id, value FROM soak_items ORDER BY id")
@@ -215,7 +215,7 @@ func (s *soakSite) cursor(r *views.Request) (views.Response, error) {
 		defer rows.Close()
 		for rows.Next() {
 			var i soakItem
-			if err := rows.Scan(&i.ID, &i.Value); err != nil || !yield(soakLine(i), nil) {
+			if err := rows.Scan(&i.ID, &i.Value); err != nil || !yield(line(i), nil) {
 				if err != nil {
 					yield(nil, err)
 				}
@@ -229,9 +229,9 @@ func (s *soakSite) cursor(r *views.Request) (views.Response, error) {
 }
 
 // ticks leases for each chunk.
-func (s *soakSite) ticks(r *views.Request) (views.Response, error) {
+func (s *pages) ticks(r *views.Request) (views.Response, error) {
 	ctx := r.Context()
-	first, err := soakNumber(r, "first")
+	first, err := param(r, "first")
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (s *soakSite) ticks(r *views.Request) (views.Response, error) {
 		for id := first; id < first+10; id++ {
 			i := soakItem{ID: id}
 			err := db.From(ctx).NewSelect().Model(&i).WherePK().Scan(ctx)
-			if !yield(soakLine(i), err) || err != nil {
+			if !yield(line(i), err) || err != nil {
 				return
 			}
 		}
@@ -247,14 +247,14 @@ func (s *soakSite) ticks(r *views.Request) (views.Response, error) {
 }
 
 // endless ends when its client leaves.
-func (s *soakSite) endless(r *views.Request) (views.Response, error) {
+func (s *pages) endless(r *views.Request) (views.Response, error) {
 	var n int64
 	err := db.From(r.Context()).NewRaw("WITH RECURSIVE endless(i) AS (SELECT 1 UNION ALL SELECT i FROM endless) SELECT count(*) FROM endless").Scan(r.Context(), &n)
 	return views.JSON{Value: n}, err
 }
 
 // session leaves on the session whatever it can, and says what it has found there.
-func (s *soakSite) session(r *views.Request) (views.Response, error) {
+func (s *pages) session(r *views.Request) (views.Response, error) {
 	ctx, conn := r.Context(), db.From(r.Context())
 	var found string
 	look, leave := "SELECT count(*) || '' FROM sqlite_temp_master", []string{"CREATE TEMP TABLE mine (id integer)"}
@@ -279,7 +279,7 @@ func (s *soakSite) session(r *views.Request) (views.Response, error) {
 }
 
 // careless leaves rows open.
-func (s *soakSite) careless(r *views.Request) (views.Response, error) {
+func (s *pages) careless(r *views.Request) (views.Response, error) {
 	rows, err := db.From(r.Context()).QueryContext(r.Context(), "SELECT id, value FROM soak_items")
 	if err != nil {
 		return nil, err
@@ -291,7 +291,7 @@ func (s *soakSite) careless(r *views.Request) (views.Response, error) {
 }
 
 // forgetful leaves a transaction open, and is told.
-func (s *soakSite) forgetful(r *views.Request) (views.Response, error) {
+func (s *pages) forgetful(r *views.Request) (views.Response, error) {
 	if _, err := db.From(r.Context()).BeginTx(r.Context(), nil); err != nil {
 		return nil, err
 	}
@@ -299,7 +299,7 @@ func (s *soakSite) forgetful(r *views.Request) (views.Response, error) {
 }
 
 // nested has a task of its own, on another connection.
-func (s *soakSite) nested(r *views.Request) (views.Response, error) {
+func (s *pages) nested(r *views.Request) (views.Response, error) {
 	ctx := r.Context()
 	if _, err := db.From(ctx).ExecContext(ctx, "SELECT 1"); err != nil {
 		return nil, err
@@ -312,9 +312,9 @@ func (s *soakSite) nested(r *views.Request) (views.Response, error) {
 	return response, err
 }
 
-// soakRead reads lines of items and reports what is wrong with them. Fewer than n, or
+// read reads lines of items and reports what is wrong with them. Fewer than n, or
 // more, are wrong too.
-func soakRead(body io.Reader, first int64, n int) (wrong string, err error) {
+func read(body io.Reader, first int64, n int) (wrong string, err error) {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return "", err
@@ -323,10 +323,10 @@ func soakRead(body io.Reader, first int64, n int) (wrong string, err error) {
 	if len(lines) != n+1 {
 		return fmt.Sprintf("%d lines, want %d", len(lines)-1, n), nil
 	}
-	for k, line := range lines[:n] {
+	for k, got := range lines[:n] {
 		id := first + int64(k)
-		if want := string(soakLine(soakItem{id, soakValue(id)})); line != want {
-			return fmt.Sprintf("line %d is %q, want %q", k, line, want), nil
+		if want := string(line(soakItem{id, valueOf(id)})); got != want {
+			return fmt.Sprintf("line %d is %q, want %q", k, got, want), nil
 		}
 	}
 	return "", nil

@@ -1,4 +1,4 @@
-package app_test
+package soaktest
 
 import (
 	"cmp"
@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// soakAsk is one kind of request.
-type soakAsk struct {
+// ask is one kind of request.
+type ask struct {
 	name   string
 	weight int
-	cancel int // how mwhatever of a hundred leave before the end; 100 must
+	cancel int // how many of a hundred leave before the end; 100 must
 	method string
 	path   func(r *rand.Rand, id string) string
 	status int                                                         // of the right answer; 0 is 200
 	read   func(path string, body io.Reader) (wrong string, err error) // "" for a right answer
 }
 
-func soakAsks() []soakAsk {
+func asks() []ask {
 	fixed := func(path string) func(*rand.Rand, string) string {
 		return func(*rand.Rand, string) string { return path }
 	}
@@ -32,8 +32,8 @@ func soakAsks() []soakAsk {
 		return func(r *rand.Rand, _ string) string { return fmt.Sprint(prefix, r.IntN(last)) }
 	}
 	move := func(r *rand.Rand, id string) string {
-		source := r.IntN(soakAccounts)
-		target := (source + 1 + r.IntN(soakAccounts-1)) % soakAccounts
+		source := r.IntN(accountCount)
+		target := (source + 1 + r.IntN(accountCount-1)) % accountCount
 		return fmt.Sprintf("/transfer/%s?move=%d+%d+%d", id, source, target, r.IntN(50))
 	}
 	exactly := func(want string) func(string, io.Reader) (string, error) {
@@ -51,8 +51,8 @@ func soakAsks() []soakAsk {
 	}
 	lines := func(n int) func(string, io.Reader) (string, error) {
 		return func(path string, body io.Reader) (string, error) {
-			first := soakFirst(path)
-			return soakRead(body, first, n)
+			first := lastNumber(path)
+			return read(body, first, n)
 		}
 	}
 	page := func(path string, body io.Reader) (string, error) {
@@ -60,19 +60,19 @@ func soakAsks() []soakAsk {
 		if err != nil {
 			return "", err
 		}
-		rows, counted := strings.CutSuffix(string(text), fmt.Sprintf("%d\n", soakItems))
+		rows, counted := strings.CutSuffix(string(text), fmt.Sprintf("%d\n", itemCount))
 		if !counted {
-			return fmt.Sprintf("no count of %d at the end", soakItems), nil
+			return fmt.Sprintf("no count of %d at the end", itemCount), nil
 		}
-		return soakRead(strings.NewReader(rows), soakFirst(path), 40)
+		return read(strings.NewReader(rows), lastNumber(path), 40)
 	}
-	return []soakAsk{
-		{"rows", 30, 5, http.MethodGet, from("/rows/", soakItems-40), 0, page},
+	return []ask{
+		{"rows", 30, 5, http.MethodGet, from("/rows/", itemCount-40), 0, page},
 		{"transfer", 20, 5, http.MethodPost, move, 0, exactly("moved")},
-		{"sum", 10, 0, http.MethodGet, fixed("/sum"), 0, exactly(fmt.Sprint(soakAccounts * soakBalance))},
-		{"export", 6, 20, http.MethodGet, fixed("/export"), 0, lines(soakItems)},
-		{"cursor", 6, 20, http.MethodGet, fixed("/cursor"), 0, lines(soakItems)},
-		{"ticks", 10, 10, http.MethodGet, from("/ticks/", soakItems-10), 0, lines(10)},
+		{"sum", 10, 0, http.MethodGet, fixed("/sum"), 0, exactly(fmt.Sprint(accountCount * startBalance))},
+		{"export", 6, 20, http.MethodGet, fixed("/export"), 0, lines(itemCount)},
+		{"cursor", 6, 20, http.MethodGet, fixed("/cursor"), 0, lines(itemCount)},
+		{"ticks", 10, 10, http.MethodGet, from("/ticks/", itemCount-10), 0, lines(10)},
 		{"endless", 8, 100, http.MethodGet, fixed("/endless"), 0, exactly("no answer")},
 		{"session", 6, 0, http.MethodGet, fixed("/session"), 0, exactly("")},
 		{"careless", 4, 0, http.MethodGet, fixed("/careless"), 0, exactly("left")},
@@ -80,24 +80,24 @@ func soakAsks() []soakAsk {
 	}
 }
 
-// soakNested wants two connections at once: one client at a time asks for it, so that
+// nested wants two connections at once: one client at a time asks for it, so that
 // those who hold one never wait for each other.
-func soakNested() soakAsk {
-	return soakAsk{
+func nested() ask {
+	return ask{
 		"nested", 1, 5, http.MethodGet,
-		func(r *rand.Rand, _ string) string { return fmt.Sprint("/nested/", r.IntN(soakItems-40)) }, 0,
-		soakAsks()[0].read,
+		func(r *rand.Rand, _ string) string { return fmt.Sprint("/nested/", r.IntN(itemCount-40)) }, 0,
+		asks()[0].read,
 	}
 }
 
-// soakFirst is the number at the end of a path.
-func soakFirst(path string) (n int64) {
+// lastNumber is the number at the end of a path.
+func lastNumber(path string) (n int64) {
 	_, _ = fmt.Sscan(path[strings.LastIndexByte(path, '/')+1:], &n) // none is 0
 	return n
 }
 
-// soakDone is a request that is over.
-type soakDone struct {
+// asked is a request that is over.
+type asked struct {
 	id, name, path string
 	began, ended   time.Time
 	left           bool   // its client has left on purpose
@@ -105,8 +105,8 @@ type soakDone struct {
 	failed         string // what its client saw of a failure
 }
 
-// soakClients ask, and remember what did not go well.
-type soakClients struct {
+// clients ask, and remember what did not go well.
+type clients struct {
 	url    string
 	client *http.Client
 	seed   uint64
@@ -114,13 +114,13 @@ type soakClients struct {
 	asked, answered, left atomic.Int64
 	mu                    sync.Mutex // guards the rest
 	moved                 map[string]bool
-	failed                []soakDone
-	wrong                 []soakDone
+	failed                []asked
+	wrong                 []asked
 	slowest               time.Duration
 }
 
 // run asks until ctx ends.
-func (c *soakClients) run(ctx context.Context, worker int, asks []soakAsk) {
+func (c *clients) run(ctx context.Context, worker int, asks []ask) {
 	r := rand.New(rand.NewPCG(c.seed, uint64(worker)))
 	total := 0
 	for _, a := range asks {
@@ -135,7 +135,7 @@ func (c *soakClients) run(ctx context.Context, worker int, asks []soakAsk) {
 	}
 }
 
-func (c *soakClients) ask(a *soakAsk, r *rand.Rand, id string) {
+func (c *clients) ask(a *ask, r *rand.Rand, id string) {
 	ctx, leave := context.WithCancel(context.Background())
 	defer leave()
 	leaves := r.IntN(100) < a.cancel
@@ -143,12 +143,12 @@ func (c *soakClients) ask(a *soakAsk, r *rand.Rand, id string) {
 		timer := time.AfterFunc(time.Duration(r.IntN(30_000))*time.Microsecond, leave)
 		defer timer.Stop()
 	}
-	done := soakDone{id: id, name: a.name, path: a.path(r, id), began: time.Now()}
+	done := asked{id: id, name: a.name, path: a.path(r, id), began: time.Now()}
 	request, err := http.NewRequestWithContext(ctx, a.method, c.url+done.path, nil)
 	if err != nil {
 		panic(err) // the paths are made above
 	}
-	request.Header.Set(soakID, id)
+	request.Header.Set(idHeader, id)
 	c.asked.Add(1)
 	response, err := c.client.Do(request)
 	if err == nil {
@@ -164,7 +164,7 @@ func (c *soakClients) ask(a *soakAsk, r *rand.Rand, id string) {
 	c.note(done, err)
 }
 
-func (c *soakClients) note(done soakDone, err error) {
+func (c *clients) note(done asked, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.slowest = max(c.slowest, done.ended.Sub(done.began))
