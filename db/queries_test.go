@@ -3,6 +3,8 @@ package db_test
 import (
 	"context"
 	"errors"
+	"path"
+	"runtime"
 	"strconv"
 	"testing"
 
@@ -127,4 +129,55 @@ func TestUsage_CountsStatementsAndTheTimeInTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectUsage("of both leases", 3, 0.2)
+}
+
+type shelf struct {
+	bun.BaseModel `bun:"table:shelves"`
+
+	ID    int     `bun:"id,pk"`
+	Books []*book `bun:"rel:has-many,join:id=shelf"`
+}
+
+type book struct {
+	bun.BaseModel `bun:"table:books"`
+
+	ID    int     `bun:"id,pk"`
+	Shelf int     `bun:"shelf"`
+	Pages []*page `bun:"rel:has-many,join:id=book"`
+}
+
+type page struct {
+	bun.BaseModel `bun:"table:pages"`
+
+	ID   int `bun:"id,pk"`
+	Book int `bun:"book"`
+}
+
+// However many frames of libraries are in between.
+func TestQueries_ThePlaceIsTheUsersLineAlsoForTheQueriesOfRelations(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, settings db.Settings) {
+		conns := dbtest.Open(t, settings, db.Options{Debug: true})
+		scope(t, conns, func(ctx context.Context, conn *db.Conn) error {
+			for _, text := range []string{
+				"CREATE TABLE shelves (id integer)", "CREATE TABLE books (id integer, shelf integer)", "CREATE TABLE pages (id integer, book integer)",
+				"INSERT INTO shelves VALUES (1)", "INSERT INTO books VALUES (1, 1)", "INSERT INTO pages VALUES (1, 1)",
+			} {
+				if err := exec(ctx, conn, text); err != nil {
+					return err
+				}
+			}
+			db.ResetQueries(ctx)
+			var all []shelf
+			_, file, number, _ := runtime.Caller(0)
+			err := conn.NewSelect().Model(&all).Relation("Books").Relation("Books.Pages").Scan(ctx)
+			want := path.Join(path.Base(path.Dir(file)), path.Base(file)) + ":" + strconv.Itoa(number+1)
+			queries := conn.Queries()
+			expect(t, "queries", len(queries), 3)
+			for _, q := range queries {
+				expect(t, q.SQL, q.At, want)
+			}
+			return err
+		})
+	})
 }

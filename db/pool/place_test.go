@@ -40,10 +40,13 @@ func TestPlace_NothingTakenIsNowhere(t *testing.T) {
 }
 
 // scanned takes the place of who called database/sql.
-type scanned struct{ place pool.Place }
+type scanned struct {
+	pool  *pool.Pool
+	place pool.Place
+}
 
 func (s *scanned) Scan(any) error {
-	s.place = pool.Here(1)
+	s.place = s.pool.Here(1)
 	return nil
 }
 
@@ -51,7 +54,7 @@ func TestPlace_FramesOfTheLibrariesAreSkipped(t *testing.T) {
 	bubble(t, &network{}, nil, func(t *testing.T, p *pool.Pool) {
 		l := acquire(t, p)
 		rows := rowsOf(t, l, "rows")
-		var s scanned
+		s := scanned{pool: p}
 		err, want := rows.Scan(&s), line(t)
 		if err != nil {
 			t.Error(err)

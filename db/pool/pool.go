@@ -52,6 +52,7 @@ type Pool struct {
 	drained    chan struct{} // closed when the pool is, and nothing is left
 
 	turns     turns
+	places    places
 	beginners beginners // statements
 	peers     []*Pool   // itself among them; see Join
 }
@@ -349,13 +350,13 @@ func (p *Pool) cutAll(cause error) error {
 type session struct{ l *Lease }
 
 func (s session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return s.l.conn.db.ExecContext(s.l.Statement(ctx, Here(1), nil), query, args...)
+	return s.l.conn.db.ExecContext(s.l.Statement(ctx, s.l.Here(1), nil), query, args...)
 }
 
 func (s session) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return s.l.conn.db.QueryContext(s.l.Statement(ctx, Here(1), nil), query, args...)
+	return s.l.conn.db.QueryContext(s.l.Statement(ctx, s.l.Here(1), nil), query, args...)
 }
 
 func (s session) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return s.l.conn.db.QueryRowContext(s.l.Statement(ctx, Here(1), nil), query, args...)
+	return s.l.conn.db.QueryRowContext(s.l.Statement(ctx, s.l.Here(1), nil), query, args...)
 }

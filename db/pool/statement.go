@@ -8,7 +8,7 @@ import (
 
 // Statement is one statement on its way through database/sql. It travels as the
 // context: without a Done channel, so that database/sql and the driver start no
-// goroutine to watch it. The connection watches the caller's context itself.
+// goroutine to watch it: see beginners for what ends it.
 type Statement struct {
 	context.Context // the caller's
 	lease           *Lease
@@ -101,7 +101,7 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	st := statementOf(ctx)
 	if st == nil || st.begun {
 		// From a transaction or a prepared statement, which pass the user's context.
-		st = &Statement{Context: ctx, lease: h.lease.Load(), place: Here(2), via: h.via}
+		st = &Statement{Context: ctx, lease: h.lease.Load(), place: c.pool.Here(2), via: h.via}
 	} else {
 		ctx = st.Context
 	}
