@@ -105,8 +105,8 @@ func (q *request) start() {
 	if !bus.RequestStarted.HasReceivers() {
 		return
 	}
-	ctx, cancel := q.cleanUpContext()
-	defer cancel()
+	ctx := q.cleanUpContext()
+	defer ctx.End()
 	q.site.report("RequestStarted", bus.RequestStarted.SendRobust(ctx, signals.RequestStarted{Request: q.http}))
 }
 
@@ -121,9 +121,9 @@ func (q *request) responds(status int) {
 		Request: q.http, Route: q.routeText(), Status: status,
 		Duration: time.Since(q.begun), Stream: q.site.requests.streamed(q),
 	}
-	ctx, cancel := q.cleanUpContext()
-	defer cancel()
-	ctx, scope := q.site.connections.NewScope(ctx, "ResponseStarted")
+	limited := q.cleanUpContext()
+	defer limited.End()
+	ctx, scope := q.site.hearing.started.NewScope(limited, q.site.connections, "ResponseStarted")
 	defer func() { q.site.logScope(ctx, scope) }()
 	q.site.report("ResponseStarted", bus.ResponseStarted.SendRobust(ctx, event))
 }
@@ -221,9 +221,9 @@ func (q *request) finish(finished *bool) {
 	if !bus.RequestFinished.HasReceivers() {
 		return
 	}
-	ctx, cancel := q.cleanUpContext()
-	defer cancel()
-	ctx, scope := q.site.connections.NewScope(ctx, "RequestFinished")
+	limited := q.cleanUpContext()
+	defer limited.End()
+	ctx, scope := q.site.hearing.finished.NewScope(limited, q.site.connections, "RequestFinished")
 	defer func() { q.site.logScope(ctx, scope) }()
 	q.site.report("RequestFinished", bus.RequestFinished.SendRobust(ctx, event))
 }

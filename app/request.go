@@ -114,16 +114,16 @@ func (q *request) fail(err error) {
 	if !bus.RequestFailed.HasReceivers() {
 		return
 	}
-	ctx, cancel := q.cleanUpContext()
-	defer cancel()
+	ctx := q.cleanUpContext()
+	defer ctx.End()
 	q.site.report("RequestFailed", bus.RequestFailed.SendRobust(ctx, signals.RequestFailed{
 		Request: q.http, Route: q.routeText(), Err: err, Stack: stack, Streaming: q.writer.started.Load(),
 	}))
 }
 
 // cleanUpContext is for what has to be done whether the client is there or not.
-func (q *request) cleanUpContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(q.http.Context()), q.site.settings.CleanupTimeout)
+func (q *request) cleanUpContext() *signals.Detached {
+	return signals.Detach(q.http.Context(), q.site.settings.CleanupTimeout)
 }
 
 // nobodys reports whether err is no failure of the site: the client has left, or

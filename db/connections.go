@@ -284,8 +284,8 @@ func (cs *Connections) created(alias, engine string) func(time.Duration) {
 		if cs.bus == nil || !cs.bus.ConnectionCreated.HasReceivers() {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), signalLimit)
-		defer cancel()
+		ctx := signals.Detach(context.Background(), signalLimit)
+		defer ctx.End()
 		cs.report(cs.bus.ConnectionCreated.SendRobust(ctx, signals.ConnectionCreated{Alias: alias, Engine: engine, Duration: took}))
 	}
 }
@@ -296,11 +296,11 @@ func (cs *Connections) released(r pool.Report) {
 	}
 	ctx := context.Background()
 	if sc, ok := r.Owner.(*Scope); ok {
-		ctx = context.WithoutCancel(unscoped{sc.watch})
+		ctx = unscoped{sc.watch}
 	}
-	ctx, cancel := context.WithTimeout(ctx, signalLimit)
-	defer cancel()
-	cs.report(cs.bus.ConnectionReleased.SendRobust(ctx, signals.ConnectionReleased{
+	limited := signals.Detach(ctx, signalLimit)
+	defer limited.End()
+	cs.report(cs.bus.ConnectionReleased.SendRobust(limited, signals.ConnectionReleased{
 		Alias: r.Alias, Holder: r.Holder, Reason: r.Reason, Held: r.Held, Idle: r.Idle, Queries: r.Queries,
 		LeftOpen: r.LeftOpen,
 	}))

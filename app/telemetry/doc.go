@@ -25,6 +25,8 @@
 //	│       └── COMMIT
 //	└── stream                     from its start to its end
 //
+// What the sampler leaves out has no parts: it is asked once for a request.
+//
 // A task ([db.Run]) has a span of its own in place of the request, once it asks for a
 // connection. The context of a request has its span: what the code starts in it, a call of
 // another service, belongs to the request. Statements belong to who holds the connection,
@@ -56,6 +58,12 @@
 // say the same as dbstatus does, the part of a hold in which no statement ran
 // (quintet.db.connection.idle_time), and the time to the first byte
 // (quintet.http.server.first_byte.duration).
+//
+// # What it costs
+//
+// A request with one query on SQLite takes 92 µs of the processor without all this, 118 µs
+// with metrics, 135 µs with traces besides that the sampler leaves out, and 182 µs with all
+// of them, less what it takes to send them: BenchmarkRequest_InTurns.
 //
 // # What is left out
 //

@@ -2,15 +2,14 @@ package telemetry
 
 import (
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	notraces "go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/pool"
 )
 
@@ -29,6 +28,7 @@ const (
 // hold is a connection that somebody has, with what is open on it. The scope's lock
 // guards it.
 type hold struct {
+	scope *scope
 	alias string
 	lease int64
 	ctx   context.Context
@@ -63,53 +63,50 @@ func (h *hold) inner() context.Context {
 // longestText bounds the text of a statement in a span.
 const longestText = 2 << 10
 
-func (h *hold) sends(t *telemetry, e pool.Sent) {
+func (h *hold) sends(e pool.Sent) {
 	h.effect, h.savepoint = pool.NoTxText, ""
 	if e.Control {
 		h.effect, h.savepoint = pool.TextOf(e.Query)
 	}
 	switch h.effect {
 	case pool.Begins:
-		h.enter(t, "block", "", e)
+		h.enter("block", "", e)
 	case pool.Saves:
-		h.enter(t, "savepoint", h.savepoint, e)
+		h.enter("savepoint", h.savepoint, e)
 	}
-	text := ""
-	if h.span.IsRecording() {
-		text = pool.Normalize(e.Query, longestText)
-		h.operation = operation(text)
-	} else {
+	h.sent, h.hasRows, h.statement = e.Time, false, notraces.Span{}
+	if !h.scope.parts {
 		h.operation = operation(pool.Normalize(e.Query, shortText))
-	}
-	h.sent, h.hasRows = e.Time, false
-	name := summary(h.operation, text)
-	if name == "" {
-		name = t.aliases[e.Alias].system.Value.AsString()
-	}
-	_, h.statement = t.begin(h.inner(), name, e.Time, trace.SpanKindClient, t.aliases[e.Alias].statement...)
-	if !h.statement.IsRecording() {
 		return
 	}
-	h.statement.SetAttributes(semconv.DBQueryText(text), semconv.DBQuerySummary(name))
-	if h.operation != "" {
-		h.statement.SetAttributes(semconv.DBOperationName(h.operation))
+	text := pool.Normalize(e.Query, longestText)
+	h.operation = operation(text)
+	name := summary(h.operation, text)
+	alias := h.scope.telemetry.aliases[e.Alias]
+	if name == "" {
+		name = alias.system.Value.AsString()
 	}
-	h.statement.SetAttributes(placed(e.At)...)
+	var space [8]attribute.KeyValue
+	attributes := append(append(space[:0], alias.statement...), semconv.DBQueryText(text), semconv.DBQuerySummary(name))
+	if h.operation != "" {
+		attributes = append(attributes, semconv.DBOperationName(h.operation))
+	}
+	attributes = append(attributes, h.scope.telemetry.place(e.At).attributes...)
+	_, h.statement = h.scope.begin(h.inner(), name, e.Time, trace.SpanKindClient, attributes...)
 }
 
 // shortText is enough for the first word of a statement.
 const shortText = 16
 
-func (h *hold) enter(t *telemetry, what, name string, e pool.Sent) {
-	b := block{name: name}
-	b.ctx, b.span = t.begin(h.inner(), what, e.Time, trace.SpanKindInternal)
-	if b.span.IsRecording() {
-		b.span.SetAttributes(placed(e.At)...)
+func (h *hold) enter(what, name string, e pool.Sent) {
+	b := block{name: name, ctx: h.inner(), span: notraces.Span{}}
+	if h.scope.parts {
+		b.ctx, b.span = h.scope.begin(b.ctx, what, e.Time, trace.SpanKindInternal, h.scope.telemetry.place(e.At).attributes...)
 	}
 	h.blocks = append(h.blocks, b)
 }
 
-func (h *hold) ends(t *telemetry, e pool.Ended) {
+func (h *hold) ends(e pool.Ended) {
 	if h.statement == nil {
 		return
 	}
@@ -117,24 +114,9 @@ func (h *hold) ends(t *telemetry, e pool.Ended) {
 	if answered.IsZero() {
 		answered = e.Time
 	}
-	attributes := t.aliases[h.alias].statement
-	if h.operation != "" {
-		attributes = append(attributes[:len(attributes):len(attributes)], semconv.DBOperationName(h.operation))
-	}
-	if e.Err != nil {
-		attributes = append(attributes[:len(attributes):len(attributes)], semconv.ErrorTypeKey.String(errorType(e.Err)))
-		if code := codeOf(e.Err); code != "" {
-			attributes = append(attributes, semconv.DBResponseStatusCode(code))
-			h.statement.SetAttributes(semconv.DBResponseStatusCode(code))
-		}
-		failed(h.statement, e.Err)
-	}
-	ctx := h.ctx
-	if t.traces { // what is measured may lead to its trace
-		ctx = trace.ContextWithSpan(ctx, h.statement)
-	}
-	t.operationDuration.Inst().Record(ctx, answered.Sub(h.sent).Seconds(), metric.WithAttributeSet(attribute.NewSet(attributes...)))
-	if rows := keyRows.Int64(e.Rows); h.statement.IsRecording() {
+	h.measure(answered, e.Err)
+	if h.statement.IsRecording() {
+		rows := keyRows.Int64(e.Rows)
 		if h.hasRows {
 			rows = semconv.DBResponseReturnedRows(int(e.Rows))
 		}
@@ -143,6 +125,24 @@ func (h *hold) ends(t *telemetry, e pool.Ended) {
 	end(h.statement, e.Time)
 	h.statement = nil
 	h.leave(e)
+}
+
+// measure says how long the statement has taken, and what it failed with.
+func (h *hold) measure(answered time.Time, err error) {
+	o := outcome{alias: h.alias, operation: h.operation}
+	if err != nil {
+		o.failure, o.code = errorType(err), codeOf(err)
+		if o.code != "" && h.statement.IsRecording() {
+			h.statement.SetAttributes(semconv.DBResponseStatusCode(o.code))
+		}
+		failed(h.statement, err)
+	}
+	ctx := h.ctx
+	if h.statement.IsRecording() { // what is measured may lead to its trace
+		ctx = trace.ContextWithSpan(ctx, h.statement)
+	}
+	t := h.scope.telemetry
+	t.operationDuration.Inst().Record(ctx, answered.Sub(h.sent).Seconds(), t.operated(o)...)
 }
 
 // leave ends the blocks that a statement has ended. One that could not begin is over as
@@ -179,6 +179,9 @@ func (h *hold) close(down int, outcome string, at time.Time, err error) {
 	for len(h.blocks) > max(0, down) {
 		b := h.blocks[len(h.blocks)-1]
 		h.blocks = h.blocks[:len(h.blocks)-1]
+		if !b.span.IsRecording() {
+			continue
+		}
 		b.span.SetAttributes(keyOutcome.String(outcome))
 		if err != nil {
 			failed(b.span, err)
@@ -188,7 +191,8 @@ func (h *hold) close(down int, outcome string, at time.Time, err error) {
 }
 
 func (h *hold) returns(e pool.Returned) {
-	if h.statement != nil {
+	if h.statement != nil { // it has not ended: its connection was cut
+		h.measure(e.Time, db.ErrReleased)
 		end(h.statement, e.Time)
 		h.statement = nil
 	}
@@ -196,22 +200,11 @@ func (h *hold) returns(e pool.Returned) {
 	if !h.span.IsRecording() {
 		return
 	}
-	h.span.SetAttributes(keyReason.String(e.Reason), keyIdle.Float64(e.Idle.Seconds()), keyKept.Bool(e.Kept))
+	var space [4]attribute.KeyValue
+	attributes := append(space[:0], keyReason.String(e.Reason), keyIdle.Float64(e.Idle.Seconds()), keyKept.Bool(e.Kept))
 	if !e.At.IsZero() {
-		h.span.SetAttributes(keyReleasedAt.String(e.At.String()))
+		attributes = append(attributes, keyReleasedAt.String(h.scope.telemetry.place(e.At).text))
 	}
+	h.span.SetAttributes(attributes...)
 	end(h.span, e.Time)
-}
-
-// placed is where in the code something was done.
-func placed(at pool.Place) []attribute.KeyValue {
-	if at.IsZero() {
-		return nil
-	}
-	file, number, found := strings.Cut(at.String(), ":")
-	line, err := strconv.Atoi(number)
-	if !found || err != nil { // nobody's line is an unknown place
-		return nil
-	}
-	return []attribute.KeyValue{semconv.CodeFilePath(file), semconv.CodeLineNumber(line)}
 }

@@ -1,7 +1,6 @@
 package telemetry_test
 
 import (
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -121,7 +120,10 @@ func (s *told) page(t *testing.T) map[string]*dto.MetricFamily {
 		t.Errorf("Content-Type: %q", kind)
 	}
 	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(io.TeeReader(answer.Body, &s.raw))
+	s.mu.Lock()
+	s.raw.Write(answer.Body.Bytes())
+	s.mu.Unlock()
+	families, err := parser.TextToMetricFamilies(answer.Body)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
+	notraces "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
@@ -71,15 +71,17 @@ func (t *telemetry) started(_ context.Context, e signals.RequestStarted) error {
 	if t.traces && !s.outside.SpanContext().IsValid() { // otherwise the site is in a program that traces its requests
 		ctx = t.propagator.Extract(ctx, propagation.HeaderCarrier(e.Request.Header))
 	}
-	ctx, span := t.begin(ctx, s.activity.name(), s.begun, trace.SpanKindServer,
-		semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
-		semconv.NetworkProtocolVersion(protocolOf(e.Request)))
+	span := trace.Span(notraces.Span{})
 	if t.traces {
+		ctx, span = t.begin(ctx, s.activity.name(), s.begun, trace.SpanKindServer,
+			semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
+			semconv.NetworkProtocolVersion(protocolOf(e.Request)))
 		*e.Request = *e.Request.WithContext(ctx)
 	}
 
 	s.mu.Lock()
-	s.span, s.outside, s.ctx = span, span, context.WithoutCancel(ctx)
+	s.span, s.outside, s.own.Context = span, span, ctx
+	s.parts = span.IsRecording()
 	s.mu.Unlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -96,14 +98,14 @@ func (t *telemetry) responds(_ context.Context, e signals.ResponseStarted) error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.firstByte.Record(s.ctx, e.Duration.Seconds(), s.measured(e.Route, e.Status, nil))
+	t.firstByte.Record(s.ctx, e.Duration.Seconds(), t.measured(s.activity, e.Route, e.Status, nil)...)
 	if !s.span.IsRecording() {
 		return nil
 	}
 	now := time.Now()
 	s.span.AddEvent("first byte", trace.WithTimestamp(now))
 	if e.Stream > 0 && s.stream == nil {
-		_, s.stream = t.begin(s.ctx, "stream", now.Add(-e.Stream), trace.SpanKindInternal, keyKeeps.Bool(s.db.Kept()))
+		_, s.stream = s.begin(s.ctx, "stream", now.Add(-e.Stream), trace.SpanKindInternal, keyKeeps.Bool(s.db.Kept()))
 		s.stream.AddEvent("first byte", trace.WithTimestamp(now))
 	}
 	return nil
@@ -119,7 +121,7 @@ func (t *telemetry) finished(_ context.Context, e signals.RequestFinished) error
 	defer t.leaveLast()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.requestDuration.Inst().Record(s.ctx, e.Duration.Seconds(), s.measured(e.Route, e.Status, e.Err))
+	t.requestDuration.Inst().Record(s.ctx, e.Duration.Seconds(), t.measured(s.activity, e.Route, e.Status, e.Err)...)
 	if !s.span.IsRecording() {
 		return nil
 	}
@@ -130,14 +132,16 @@ func (t *telemetry) finished(_ context.Context, e signals.RequestFinished) error
 		}
 		s.stream.End()
 	}
+	var space [3]attribute.KeyValue
+	attributes := append(space[:0], semconv.HTTPResponseBodySize(int(e.Bytes)))
 	if route := pathOf(e.Route); route != "" {
 		s.span.SetName(s.activity.name() + " " + route)
-		s.span.SetAttributes(semconv.HTTPRoute(route))
+		attributes = append(attributes, semconv.HTTPRoute(route))
 	}
 	if e.Status != 0 {
-		s.span.SetAttributes(semconv.HTTPResponseStatusCode(e.Status))
+		attributes = append(attributes, semconv.HTTPResponseStatusCode(e.Status))
 	}
-	s.span.SetAttributes(semconv.HTTPResponseBodySize(int(e.Bytes)))
+	s.span.SetAttributes(attributes...)
 	switch {
 	case e.Status >= http.StatusInternalServerError:
 		code := strconv.Itoa(e.Status)
@@ -164,35 +168,15 @@ func (t *telemetry) requestOf(sc *db.Scope) *scope {
 	return s
 }
 
-// measured are the attributes of what is measured of a request.
-func (s *scope) measured(route string, status int, err error) metric.MeasurementOption {
-	attributes := []attribute.KeyValue{
-		semconv.HTTPRequestMethodKey.String(s.activity.method), semconv.URLScheme(s.activity.scheme),
-	}
-	if route = pathOf(route); route != "" {
-		attributes = append(attributes, semconv.HTTPRoute(route))
-	}
-	if status != 0 {
-		attributes = append(attributes, semconv.HTTPResponseStatusCode(status))
-	}
-	switch {
-	case status >= http.StatusInternalServerError:
-		attributes = append(attributes, semconv.ErrorTypeKey.String(strconv.Itoa(status)))
-	case err != nil:
-		attributes = append(attributes, semconv.ErrorTypeKey.String(errorType(err)))
-	}
-	return metric.WithAttributeSet(attribute.NewSet(attributes...))
-}
-
 func (t *telemetry) created(ctx context.Context, e signals.ConnectionCreated) error {
-	t.createTime.Inst().Record(ctx, e.Duration.Seconds(), t.aliases[e.Alias].pool)
+	t.createTime.Inst().Record(ctx, e.Duration.Seconds(), t.aliases[e.Alias].measured...)
 	return nil
 }
 
 func (t *telemetry) released(ctx context.Context, e signals.ConnectionReleased) error {
-	pool := t.aliases[e.Alias].pool
-	t.useTime.Inst().Record(ctx, e.Held.Seconds(), pool)
-	t.idleTime.Record(ctx, e.Idle.Seconds(), pool)
+	measured := t.aliases[e.Alias].measured
+	t.useTime.Inst().Record(ctx, e.Held.Seconds(), measured...)
+	t.idleTime.Record(ctx, e.Idle.Seconds(), measured...)
 	return nil
 }
 

@@ -6,7 +6,9 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+	notraces "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/pool"
@@ -26,10 +28,18 @@ type scope struct {
 
 	mu     sync.Mutex // guards the rest
 	ctx    context.Context
+	own    lasting    // what ctx is at first
 	span   trace.Span // nil until there is one
+	parts  bool       // the span is recorded, and what is in it has spans of its own
 	stream trace.Span // nil when it is none
 	wishes []wish
 	holds  []*hold
+	space  struct { // for the first ones: most have one at a time
+		wishes [1]wish
+		holds  [1]*hold
+		hold   hold
+		taken  bool
+	}
 }
 
 // wish is somebody who waits for a connection.
@@ -40,7 +50,12 @@ type wish struct {
 }
 
 func newScope(t *telemetry, ctx context.Context, sc *db.Scope) *scope {
-	s := &scope{telemetry: t, db: sc, begun: time.Now(), ctx: context.WithoutCancel(ctx), outside: trace.SpanFromContext(ctx)}
+	s := &scope{telemetry: t, db: sc, begun: time.Now(), own: lasting{ctx}}
+	s.ctx, s.wishes, s.holds = &s.own, s.space.wishes[:0], s.space.holds[:0]
+	if !t.traces {
+		return s
+	}
+	s.outside = trace.SpanFromContext(ctx)
 	// A task in a task belongs to it, unless its code has begun a span of its own.
 	if parent, _ := sc.Parent(); parent != nil {
 		if p := t.scopeOf(parent); p != nil {
@@ -68,6 +83,26 @@ func (s *scope) beginLocked() {
 		name = s.db.Name()
 	}
 	s.ctx, s.span = s.telemetry.begin(s.ctx, name, s.begun, trace.SpanKindInternal)
+	s.parts = s.span.IsRecording()
+}
+
+// begin begins a span of a part. What the sampler has left out has none.
+func (s *scope) begin(ctx context.Context, name string, at time.Time, kind trace.SpanKind, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
+	if !s.parts {
+		return ctx, notraces.Span{}
+	}
+	return s.telemetry.begin(ctx, name, at, kind, attributes...)
+}
+
+// newHold takes the place of the first one, when that is over.
+func (s *scope) newHold(alias string, lease int64) *hold {
+	h := &s.space.hold
+	if s.space.taken {
+		h = new(hold)
+	}
+	s.space.taken = true
+	*h = hold{scope: s, alias: alias, lease: lease}
+	return h
 }
 
 // Asks implements [db.Trace].
@@ -75,9 +110,11 @@ func (s *scope) Asks(e pool.Asked) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.beginLocked()
-	_, span := s.telemetry.begin(s.ctx, "acquire", e.Time, trace.SpanKindInternal, s.telemetry.aliases[e.Alias].name)
-	if span.IsRecording() {
-		span.SetAttributes(placed(e.At)...)
+	span := trace.Span(notraces.Span{})
+	if s.parts {
+		var space [4]attribute.KeyValue
+		attributes := append(append(space[:0], s.telemetry.aliases[e.Alias].name), s.telemetry.place(e.At).attributes...)
+		_, span = s.begin(s.ctx, "acquire", e.Time, trace.SpanKindInternal, attributes...)
 	}
 	s.wishes = append(s.wishes, wish{e.Alias, e.Time, span})
 }
@@ -92,7 +129,7 @@ func (s *scope) Acquires(e pool.Acquired) {
 		w := s.wishes[i]
 		s.wishes = slices.Delete(s.wishes, i, i+1)
 		if e.Err == nil {
-			t.waitTime.Inst().Record(s.ctx, e.Time.Sub(w.since).Seconds(), t.aliases[e.Alias].pool)
+			t.waitTime.Inst().Record(s.ctx, e.Time.Sub(w.since).Seconds(), t.aliases[e.Alias].measured...)
 		} else {
 			failed(w.span, e.Err)
 		}
@@ -101,8 +138,11 @@ func (s *scope) Acquires(e pool.Acquired) {
 	if e.Err != nil {
 		return
 	}
-	h := &hold{alias: e.Alias, lease: e.Lease}
-	h.ctx, h.span = t.begin(s.ctx, "hold", e.Time, trace.SpanKindInternal, t.aliases[e.Alias].name, keyConnection.Int64(e.Connection))
+	h := s.newHold(e.Alias, e.Lease)
+	h.ctx, h.span = s.ctx, notraces.Span{}
+	if s.parts {
+		h.ctx, h.span = s.begin(s.ctx, "hold", e.Time, trace.SpanKindInternal, t.aliases[e.Alias].name, keyConnection.Int64(e.Connection))
+	}
 	s.holds = append(s.holds, h)
 }
 
@@ -120,7 +160,7 @@ func (s *scope) Sends(e pool.Sent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.holdLocked(e.Alias, e.Lease); h != nil {
-		h.sends(s.telemetry, e)
+		h.sends(e)
 	}
 }
 
@@ -138,7 +178,7 @@ func (s *scope) Ends(e pool.Ended) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.holdLocked(e.Alias, e.Lease); h != nil {
-		h.ends(s.telemetry, e)
+		h.ends(e)
 	}
 }
 
@@ -152,6 +192,9 @@ func (s *scope) Returns(e pool.Returned) {
 	}
 	s.holds = slices.DeleteFunc(s.holds, func(other *hold) bool { return other == h })
 	h.returns(e)
+	if h == &s.space.hold {
+		s.space.taken = false
+	}
 }
 
 // Named implements [db.Trace]. The route of a request is told by RequestFinished.
@@ -168,7 +211,9 @@ func (s *scope) ScopeEnds() {
 	if s.request && s.announced {
 		return
 	}
-	s.telemetry.forget(s.db)
+	if s.request || s.telemetry.traces {
+		s.telemetry.forget(s.db)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.span != nil {

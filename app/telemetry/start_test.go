@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -168,34 +169,25 @@ func TestTraces_NamesOfStatements(t *testing.T) {
 	}
 }
 
-// What it costs, for a request with one query: nothing, metrics, and traces besides.
-func BenchmarkRequest(b *testing.B) {
-	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(sdkmetric.NewManualReader()))
-	batched := sdktrace.NewTracerProvider(sdktrace.WithBatcher(nowhere{}))
-	for _, c := range []struct {
-		name string
-		o    telemetry.Options
-	}{
-		{"off", telemetry.Options{}},
-		{"metrics", telemetry.Options{MeterProvider: meters}},
-		{"metrics and traces", telemetry.Options{MeterProvider: meters, TracerProvider: batched}},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			settings := dbtest.Database(b, dbtest.SQLite)
-			settings.ConnMaxAge = db.Forever
-			site := bare(b, settings, c.o, func(r *views.Request) (views.Response, error) {
-				return views.Text{Body: "in"}, selects(r.Context())
-			})
-			b.ReportAllocs()
-			for b.Loop() {
-				get(site, "/")
-			}
-		})
-	}
+// refuses is a sampler that leaves everything out, and counts what it was asked for.
+type refuses struct{ asked atomic.Int64 }
+
+func (r *refuses) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	r.asked.Add(1)
+	return sdktrace.SamplingResult{Decision: sdktrace.Drop}
 }
 
-// nowhere takes spans and forgets them.
-type nowhere struct{}
+func (*refuses) Description() string { return "refuses" }
 
-func (nowhere) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
-func (nowhere) Shutdown(context.Context) error                             { return nil }
+// A request that the sampler leaves out has no parts that it would have to be asked for.
+func TestStart_TheSamplerIsAskedOnceForARequest(t *testing.T) {
+	t.Parallel()
+	var sampler refuses
+	site := bare(t, dbtest.Database(t, dbtest.SQLite), telemetry.Options{
+		TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSampler(&sampler)),
+	}, func(r *views.Request) (views.Response, error) {
+		return views.Text{Body: "in"}, db.Atomic(r.Context(), selects)
+	})
+	get(site, "/")
+	expect(t, "what the sampler was asked for", sampler.asked.Load(), 1)
+}

@@ -57,7 +57,7 @@ func Start(site *app.Site, o Options) (stop func() error, err error) {
 	t := &telemetry{
 		site: site, propagator: o.Propagator, traces: traces,
 		tracer:  o.TracerProvider.Tracer(scopeName, trace.WithSchemaURL(semconv.SchemaURL)),
-		aliases: make(map[string]alias), running: make(map[*db.Scope]*scope), active: make(map[activity]int64),
+		aliases: make(map[string]*alias), running: make(map[*db.Scope]*scope), active: make(map[activity]int64),
 	}
 	for _, name := range site.Connections().Aliases() {
 		settings, _ := site.Connections().Settings(name)
@@ -85,7 +85,10 @@ type telemetry struct {
 	tracer     trace.Tracer
 	propagator propagation.TextMapPropagator
 	traces     bool // there is somebody who takes them
-	aliases    map[string]alias
+	aliases    map[string]*alias
+	answers    cache[answer]
+	outcomes   cache[outcome]
+	places     places
 	instruments
 
 	mu       sync.Mutex // guards the rest; no other lock is taken inside
@@ -97,12 +100,13 @@ type telemetry struct {
 
 // alias is what is said of every connection of one.
 type alias struct {
-	pool, idle, used metric.MeasurementOption
+	pool, idle, used metric.ObserveOption
+	measured         []metric.RecordOption
 	name, system     attribute.KeyValue
 	statement        []attribute.KeyValue
 }
 
-func newAlias(name, engine string) alias {
+func newAlias(name, engine string) *alias {
 	system := semconv.DBSystemNameKey.String(engine)
 	switch engine {
 	case "postgres":
@@ -111,10 +115,11 @@ func newAlias(name, engine string) alias {
 		system = semconv.DBSystemNameSQLite
 	}
 	pool := semconv.DBClientConnectionPoolName(name)
-	return alias{
+	return &alias{
 		pool:      metric.WithAttributeSet(attribute.NewSet(pool)),
 		idle:      metric.WithAttributeSet(attribute.NewSet(pool, semconv.DBClientConnectionStateIdle)),
 		used:      metric.WithAttributeSet(attribute.NewSet(pool, semconv.DBClientConnectionStateUsed)),
+		measured:  with(pool),
 		name:      pool,
 		system:    system,
 		statement: []attribute.KeyValue{system, semconv.DBNamespace(name)},
@@ -131,9 +136,11 @@ func (t *telemetry) ScopeBegins(ctx context.Context, sc *db.Scope) db.Trace {
 	}
 	s := newScope(t, ctx, sc)
 	s.request = place != nil && place.Begins
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.running[sc] = s
+	if s.request || t.traces { // nobody looks for a task without a span
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.running[sc] = s
+	}
 	return s
 }
 
@@ -149,7 +156,7 @@ func (t *telemetry) forget(sc *db.Scope) {
 	delete(t.running, sc)
 }
 
-// begin begins a span. Where nobody takes the traces that costs next to nothing.
+// begin begins a span, where somebody takes the traces.
 func (t *telemetry) begin(ctx context.Context, name string, at time.Time, kind trace.SpanKind, attributes ...attribute.KeyValue) (context.Context, trace.Span) {
 	if !t.traces {
 		return ctx, notraces.Span{}
