@@ -51,7 +51,7 @@ func failureCases() []failureCase {
 		{path: "/fails", status: 500, says: []string{"the template that failed", "polls/fails.html:3", "{{.Nothing.At.All}}"}},
 		{path: "/names", status: 500, says: []string{"polls/nowhere.html", "polls/names.html:2", "TemplateNotFoundError"}},
 		{path: "/stream", status: 500, says: []string{"before the first chunk", "it panicked here"}},
-		{path: "/gone", status: 404, says: []string{"the view that answered", "app_test.(*failures).gone", "the scene fails", "This poll has ended."}, not: []string{"No route takes it"}},
+		{path: "/gone", status: 404, says: []string{"the view that answered", "app_test.(*failures).gone", "the scene fails", "This poll has ended."}, not: []string{"No route takes"}},
 		{path: "/reset/" + strings.ReplaceAll(planted("path"), "/", "%2F"), status: 500, says: []string{"GET /reset/{token}", "[hidden]", "count the votes"}},
 		{path: "/form", method: http.MethodPost, status: 500, says: []string{"Ada may not sign in with [hidden]", "Form", "password", "csrfmiddlewaretoken"}},
 		{path: "/mute", status: 500, says: []string{"the Error method of *app_test.muteError panics: it says nothing", "app_test.(*failures).mute"}},
@@ -59,7 +59,7 @@ func failureCases() []failureCase {
 		{path: "/echoes", status: 500, says: []string{"[hidden] and [hidden] and [hidden]"}},
 		{path: "/teapot", status: 418, says: []string{"418", "Short and stout."}},
 		{path: "/panic", status: 404, says: []string{
-			"No route takes it", "This site has the routes", "/panics", "app_test.(*failures).panics", "app/debug_site_test.go:", "Did you mean", "/panics",
+			"No route takes", "This site has the routes", "/panics", "app_test.(*failures).panics", "app/debug_site_test.go:", "Did you mean", "/panics",
 		}},
 		{path: "/panics", method: http.MethodPost, status: 405, says: []string{"405 Method Not Allowed"}},
 	}

@@ -66,9 +66,9 @@ func TestTheErrorPage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			page := browser(t, s)
 			for path, want := range map[string]string{
-				"/sales/7?token=1234567": "find the sale", "/panics?votes=1+2": "index out of range", "/exhausted": "give connections back earlier", "/sale": "No route takes it",
+				"/sales/7?token=1234567": "find the sale", "/panics?votes=1+2": "index out of range", "/exhausted": "give connections back earlier", "/sale": "No route takes",
 			} {
-				do(t, page, chromedp.Navigate(url+path), chromedp.WaitVisible("footer"))
+				do(t, page, chromedp.Navigate(url+path), chromedp.WaitVisible(chromedp.CSS("footer")))
 				if text := see(t, page, chromedp.Evaluate[string]("document.body.innerText")); !strings.Contains(text, want) {
 					t.Errorf("%s does not say %q:\n%s", path, want, text)
 				}
@@ -79,7 +79,7 @@ func TestTheErrorPage(t *testing.T) {
 				screenshot(t, page, strings.ReplaceAll(file, "/", "-")+"-"+name)
 				// What is folded is opened by keyboard.
 				if see(t, page, chromedp.Evaluate[int]("document.querySelectorAll('details').length")) > 0 {
-					do(t, page, chromedp.Focus("details:last-of-type summary"), chromedp.KeyEvent("\r"), chromedp.WaitVisible("details[open] .pairs, details[open] .stack"))
+					do(t, page, chromedp.Focus(chromedp.CSS("details:last-of-type summary")), chromedp.KeyEvent("\r"), chromedp.WaitVisible(chromedp.CSS("details[open] .pairs, details[open] .stack")))
 				}
 				do(t, page, chromedp.Evaluate[chromedp.Void]("document.querySelectorAll('details').forEach(d => d.open = true)"))
 				accessible(t, page)

@@ -2,6 +2,7 @@ package debug
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,7 @@ func (m *maker) code() {
 		}
 		m.first("the statement that failed last was sent here")
 	}
-	if m.in.View.File != "" && m.in.Stack == nil {
+	if m.in.View.File != "" && m.in.Stack == nil && !m.shows(m.in.View.Name) {
 		what := "the view that returned the error"
 		if m.in.Err == nil || m.facts.Status < 500 {
 			what = "the view that answered"
@@ -41,6 +42,11 @@ func (m *maker) code() {
 			Lines: m.clean(functionLines(f.file, f.line)),
 		})
 	}
+}
+
+// shows reports whether there is an excerpt of a function.
+func (m *maker) shows(function string) bool {
+	return slices.ContainsFunc(m.facts.Excerpts, func(e excerpt) bool { return e.Name == function })
 }
 
 // first says why the first excerpt of Go code is there.
@@ -71,9 +77,16 @@ func (m *maker) excerpt(f *frame, what string, shown map[string]bool) {
 
 func (m *maker) add(e excerpt) { m.facts.Excerpts = append(m.facts.Excerpts, e) }
 
+// clean moves the lines to the left, and shows nothing secret in them.
 func (m *maker) clean(lines []codeLine) []codeLine {
+	indent := -1
+	for _, l := range lines {
+		if text := strings.TrimLeft(l.Text, " "); text != "" && (indent < 0 || len(l.Text)-len(text) < indent) {
+			indent = len(l.Text) - len(text)
+		}
+	}
 	for i := range lines {
-		lines[i].Text = m.show(lines[i].Text, mostLine)
+		lines[i].Text = m.show(lines[i].Text[min(max(0, indent), len(lines[i].Text)):], mostLine)
 	}
 	return lines
 }

@@ -72,7 +72,11 @@ func summary(statements int64, failed int, inside time.Duration, holds int64, he
 	if failed > 0 {
 		text += fmt.Sprintf(", %d of them failed", failed)
 	}
-	text += "; " + count(holds, "time") + " a connection was asked for, and held for " + spell(held) + " in all"
+	times := "once"
+	if holds > 1 {
+		times = fmt.Sprintf("%d times", holds)
+	}
+	text += "; a connection was asked for " + times + ", and held for " + spell(held) + " in all"
 	if open > 0 {
 		return fmt.Sprintf("%s; %d of them still held when this page was made.", text, open)
 	}

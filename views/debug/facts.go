@@ -136,7 +136,7 @@ func (p *Page) facts(f *Failure) *facts {
 	m.make("the request", m.request)
 	m.make("the error", m.error)
 	m.make("the code", m.code)
-	m.make("the routes", m.routes)
+	m.make("the routes", m.routes) // after the error: it is what they have to say
 	m.make("the connections", m.connections)
 	m.make("the settings", m.settings)
 	return &m.facts
@@ -228,7 +228,10 @@ func (m *maker) errorText(text string, most int) string {
 func (m *maker) routes() {
 	f := &m.facts
 	f.Nearest = m.show(m.in.Nearest, mostValue)
-	f.RoutesAsked = len(m.in.Routes) > 0 && m.in.Route == ""
+	if f.RoutesAsked = len(m.in.Routes) > 0 && m.in.Route == ""; f.RoutesAsked {
+		f.Headline, f.Type = "No route takes "+strings.TrimSpace(f.Method+" "+f.Path), ""
+		f.Text = f.Headline
+	}
 	for i, r := range m.in.Routes {
 		if i == mostRoutes {
 			f.MoreRoutes = len(m.in.Routes) - i

@@ -88,7 +88,7 @@ func textOfRoutes(l lines, f *facts) {
 	if f.Nearest != "" {
 		l.add("\nDid you mean %s?", f.Nearest)
 	}
-	l.add("\nNo route takes it. This site has the routes\n")
+	l.add("\nThis site has the routes\n")
 	for _, r := range f.Routes {
 		l.add("    %-7s %-30s %s  %s", r.Method, r.Pattern, r.View, r.At)
 	}
