@@ -19,8 +19,10 @@ import (
 //
 // The page is the template "404.html" of the site, or whatever the status is, and
 // "500.html" for every status from there on; it is given an [ErrorPage]. Without
-// one, and when it fails in its turn, it is a plain page, HTML or text.
+// one, and when it fails in its turn, it is a plain page, HTML or text. With DEBUG
+// it is the page that tells everything.
 func (q *request) answer(w http.ResponseWriter, r *http.Request, err error) {
+	defer q.lastResort(w)
 	page := q.errorPage(err)
 	switch {
 	case q.clientGone(err) && (q.http.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF)):
@@ -46,8 +48,39 @@ func (q *request) answer(w http.ResponseWriter, r *http.Request, err error) {
 		// Spread, so that those who were refused together do not return together.
 		header.Set("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 	}
-	if !q.custom(w, r, page) {
+	switch {
+	case q.technical(page.Status):
+		q.explain(w, r, page, err)
+	case q.custom(w, r, page, err):
+	case q.site.technical != nil:
+		q.explain(w, r, page, err)
+	default:
 		q.plain(w, r, page)
+	}
+}
+
+// lastResort is deferred around an answer: an error whose methods panic, and whatever
+// else goes wrong with a page, is answered with as little as there can be.
+func (q *request) lastResort(w http.ResponseWriter) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if v == http.ErrAbortHandler { //nolint:errorlint // net/http compares it in this way
+		panic(v)
+	}
+	err := panicError(v)
+	if q.writer.started.Load() {
+		q.abort(err)
+		panic(http.ErrAbortHandler)
+	}
+	q.fail(err)
+	header := w.Header()
+	header.Del("Content-Length")
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(http.StatusInternalServerError)
+	if _, err := io.WriteString(w, "500 Internal Server Error\n"); err != nil {
+		q.note(fmt.Errorf("%w: %w", views.ErrClientGone, err))
 	}
 }
 
@@ -82,7 +115,7 @@ type ErrorPage struct {
 	Status  int
 	Title   string // "Not Found"
 	Message string // for the client
-	Detail  string // the error with its places; empty unless DEBUG
+	Detail  string // with DEBUG the error, its places and the request; else empty
 }
 
 func (q *request) errorPage(err error) ErrorPage {
@@ -97,9 +130,6 @@ func (q *request) errorPage(err error) ErrorPage {
 	if page.Status != views.StatusOf(err) {
 		page.Message = page.Title
 	}
-	if q.site.settings.Debug {
-		page.Detail = q.detail(page.Status, err)
-	}
 	return page
 }
 
@@ -113,34 +143,17 @@ func statusOf(err error) int {
 	return status
 }
 
-// detail is what DEBUG adds: the error, its stack, and the routes that there are.
-func (q *request) detail(status int, err error) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n\n%v\n", q.http.Method, q.http.URL.Path, err)
-	if route := q.routeText(); route != "" {
-		fmt.Fprintf(&b, "\nroute %s\n", route)
-	}
-	if p, ok := errors.AsType[*PanicError](err); ok {
-		fmt.Fprintf(&b, "\n%s\n", p.Stack)
-	}
-	if status == http.StatusNotFound && q.routeText() == "" {
-		b.WriteString("\nThis site has the routes\n\n")
-		for _, r := range q.site.table {
-			fmt.Fprintf(&b, "    %-30s %s\n", r.text, r.Place)
-		}
-	}
-	b.WriteString("\nThis page says so much because DEBUG is true.\n")
-	return b.String()
-}
-
 // custom answers with a template of the site, and reports whether it could.
-func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage) bool {
+func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage, cause error) bool {
 	name := q.site.errorTemplate(page.Status)
 	if name == "" || !accepts(r, "text/html") {
 		return false
 	}
+	if q.site.technical != nil {
+		page.Detail = string(q.site.technical.Text(q.failure(r, page, cause)))
+	}
 	response := views.Template{Status: page.Status, Name: name, Data: page}
-	err := response.Respond(w, views.NewRequest(r, q))
+	err := q.render(w, r, response)
 	switch {
 	case err == nil:
 		return true
@@ -150,6 +163,19 @@ func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage)
 	}
 	q.site.logger.ErrorContext(q.http.Context(), "app: an error page fails", "template", name, keyErr, err)
 	return false
+}
+
+// render sends a response. One that panics before its first byte has failed.
+func (q *request) render(w http.ResponseWriter, r *http.Request, response views.Response) (err error) {
+	defer func() {
+		if q.writer.started.Load() {
+			return // it is broken off further outside
+		}
+		if v := recover(); v != nil {
+			err = panicError(v)
+		}
+	}()
+	return response.Respond(w, views.NewRequest(r, q))
 }
 
 func (s *Site) errorTemplate(status int) string {
@@ -181,25 +207,24 @@ func (q *request) plain(w http.ResponseWriter, r *http.Request, page ErrorPage) 
 		if page.Message != page.Title {
 			fmt.Fprintf(&b, "<p>%s</p>\n", html.EscapeString(page.Message))
 		}
-		if page.Detail != "" {
-			fmt.Fprintf(&b, "<pre>%s</pre>\n", html.EscapeString(page.Detail))
-		}
 	} else {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		b.WriteString(text + "\n")
 		if page.Message != page.Title {
 			b.WriteString("\n" + page.Message + "\n")
 		}
-		if page.Detail != "" {
-			b.WriteString("\n" + page.Detail)
-		}
 	}
-	w.Header().Set("Content-Length", strconv.Itoa(b.Len()))
-	w.WriteHeader(page.Status)
+	q.send(w, r, page.Status, b.Bytes())
+}
+
+// send sends a page that was made.
+func (q *request) send(w http.ResponseWriter, r *http.Request, status int, body []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return
 	}
-	if _, err := w.Write(b.Bytes()); err != nil {
+	if _, err := w.Write(body); err != nil {
 		q.note(fmt.Errorf("%w: %w", views.ErrClientGone, err))
 	}
 }

@@ -89,6 +89,7 @@ func (q *request) begin() bool {
 		q.answer(&q.writer, q.http, err)
 		return false
 	}
+	q.admitted = true
 	return true
 }
 

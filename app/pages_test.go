@@ -93,9 +93,9 @@ func TestErrors_DebugTellsMore(t *testing.T) {
 	}})
 	for path, want := range map[string][]string{
 		"/panic":   {"GET /panic", "app: panic: &lt;oops&gt;", "pages_test.go:", "because DEBUG is true"},
-		"/fails":   {"the scene fails", "route GET /fails"},
-		"/missing": {"views: 404 not found", "route GET /missing"},
-		"/nothing": {"This site has the routes", "GET /panic", "app/pages_test.go:"},
+		"/fails":   {"the scene fails", "GET /fails"},
+		"/missing": {"views: 404 not found", "GET /missing"},
+		"/nothing": {"This site has the routes", "/panic", "app/pages_test.go:"},
 	} {
 		page := get(site, path, html).Body.String()
 		for _, want := range want {
@@ -104,7 +104,7 @@ func TestErrors_DebugTellsMore(t *testing.T) {
 			}
 		}
 	}
-	if page := get(site, "/panic").Body.String(); !strings.Contains(page, "\npanic(") || strings.Contains(page, "debug.Stack") {
+	if page := get(site, "/panic").Body.String(); !strings.Contains(page, " panic  runtime/panic.go:") || strings.Contains(page, "debug."+"Stack") {
 		t.Errorf("the stack does not begin with the panic:\n%s", page)
 	}
 	quiet := newSite(t, anyHost(), app.Options{Routes: oneRoute(func(*views.Request) (views.Response, error) { panic("secret") })})

@@ -38,6 +38,7 @@ type request struct {
 	url        *url.URL // of a request whose path the router sees written differently
 	matched    *route   // nil for a foreign handler
 	routed     any      // the router's own context
+	admitted   bool     // whoever was refused is told of the request only
 	blocks     atomic.Pointer[db.RequestBlocks]
 	queries    int
 	inDatabase time.Duration
@@ -52,9 +53,10 @@ type request struct {
 	// Middleware such as http.TimeoutHandler goes on while the handler still runs.
 	mu       sync.Mutex // guards the rest
 	route    string
-	err      error // why the request failed, or why its client has no answer
-	refusal  error // what a 4xx was answered for
-	failed   bool  // RequestFailed was sent
+	err      error      // why the request failed, or why its client has no answer
+	refusal  error      // what a 4xx was answered for
+	failed   bool       // RequestFailed was sent
+	form     url.Values // that its view has read; with DEBUG only
 	streamed bool
 	done     bool     // the life cycle is over
 	cleanUps []func() // of responses that may have been replaced
@@ -202,6 +204,7 @@ func (q *request) view(w echoWriter, r *http.Request, route *route) error {
 	}
 	defer q.abandon()
 	request := views.NewRequest(r, q)
+	defer q.keepForm(request)
 	response, err := route.view(request)
 	if err = q.whole(route, response, err); err == nil {
 		err = q.respond(w, response, request, route.rollback5xx)

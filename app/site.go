@@ -19,6 +19,7 @@ import (
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 	"github.com/goquintet/quintet/views"
+	"github.com/goquintet/quintet/views/debug"
 )
 
 // Site is one site: an [http.Handler] with its databases, its signals, its
@@ -43,6 +44,7 @@ type Site struct {
 	health      health
 	recorder    *live.Recorder
 	page        http.Handler // that shows what it records; nil unless DEBUG
+	technical   *debug.Page  // of errors; nil unless DEBUG
 	context     atomic.Pointer[context.Context]
 
 	// While New runs, and never changed after it.
@@ -76,6 +78,7 @@ func New(settings Settings, options Options) (*Site, error) {
 	s.context.Store(&ctx)
 	if s.settings.Debug {
 		s.bus.OnDuplicate(s.logDuplicate)
+		s.technical = debug.New()
 	}
 
 	s.openConnections()

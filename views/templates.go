@@ -110,6 +110,10 @@ func (t *Templates) Lookup(name string) (*template.Template, error) {
 	return c.root, nil
 }
 
+// Source returns the text of a template as it is written: what an error page shows the
+// lines of. A name that no folder has is a [*TemplateNotFoundError].
+func (t *Templates) Source(name string) (string, error) { return t.open(name) }
+
 // Render executes the template of that name with data as its dot, and writes what
 // it gives to w, possibly in part when it fails. The request, which may be nil,
 // is for the functions that take one. A name that no folder has is a

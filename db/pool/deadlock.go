@@ -44,9 +44,8 @@ type deadlockError struct {
 
 func (e *deadlockError) Error() string {
 	if e.writes {
-		return fmt.Sprintf("%v: %q has begun to write at %s and waits at %s, in Run, for this one, which wants to write at %s; use its context without a Run, or Run after its block"+
-			"; a goroutine that nobody waits for takes Run(context.WithoutCancel(ctx), ...)",
-			ErrSelfDeadlock, e.holder.Name, e.holder.At, e.wait.Place.String(), e.wanted.String())
+		return fmt.Sprintf("%v: %q has begun to write at %s and waits at %s, in Run, for this one, which wants to write at %s; %s",
+			ErrSelfDeadlock, e.holder.Name, e.holder.At, e.wait.Place.String(), e.wanted.String(), e.Hint())
 	}
 	var b strings.Builder
 	which, others := "", "and so do all others that hold one"
@@ -55,9 +54,17 @@ func (e *deadlockError) Error() string {
 	}
 	fmt.Fprintf(&b, "%v: %q holds the connection%s that it took at %s and waits at %s, in Run, for this one, wanted at %s, %s",
 		ErrSelfDeadlock, e.holder.Name, which, e.holder.At, e.wait.Place.String(), e.wanted.String(), others)
-	b.WriteString("; use its context without a Run, or give its connection back first with db.Release, or raise MAX_CONNECTIONS" +
-		"; a goroutine that nobody waits for takes Run(context.WithoutCancel(ctx), ...)")
+	b.WriteString("; " + e.Hint())
 	return b.String()
+}
+
+// Hint says the ways out.
+func (e *deadlockError) Hint() string {
+	const apart = "; a goroutine that nobody waits for takes Run(context.WithoutCancel(ctx), ...)"
+	if e.writes {
+		return "use its context without a Run, or Run after its block" + apart
+	}
+	return "use its context without a Run, or give its connection back first with db.Release, or raise MAX_CONNECTIONS" + apart
 }
 
 func (e *deadlockError) Unwrap() error { return ErrSelfDeadlock }

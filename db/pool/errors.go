@@ -72,7 +72,7 @@ func (e *AcquireError) Error() string {
 		for _, h := range e.Holders {
 			fmt.Fprintf(&b, "; it is that of %s", h)
 		}
-		b.WriteString("; SQLite has one writer at a time: write in shorter blocks, and wait for nothing else in them")
+		b.WriteString("; SQLite has one writer at a time: " + e.Hint())
 		return b.String()
 	}
 	fmt.Fprintf(&b, "db: %q: no connection after %s (%s): max %d, in use %d, idle %d, connecting %d, waiting %d",
@@ -89,9 +89,26 @@ func (e *AcquireError) Error() string {
 		b.WriteString(h.String())
 	}
 	if e.Kind == Exhausted || e.Kind == QueueFull {
-		b.WriteString("; give connections back earlier or raise MAX_CONNECTIONS")
+		b.WriteString("; " + e.Hint())
 	}
 	return b.String()
+}
+
+// Hint says what to do now, as the error page of DEBUG shows it apart.
+func (e *AcquireError) Hint() string {
+	switch e.Kind {
+	case Locked:
+		return "write in shorter blocks, and wait for nothing else in them"
+	case Exhausted, QueueFull:
+		return "give connections back earlier or raise MAX_CONNECTIONS"
+	case Unreachable:
+		return "see whether the database runs, and is where HOST, PORT and NAME say"
+	case SelfDeadlock:
+		if deadlock, ok := errors.AsType[*deadlockError](e.Err); ok {
+			return deadlock.Hint()
+		}
+	}
+	return ""
 }
 
 // Unwrap gives the context's error or the driver's. A self-deadlock is a mistake of

@@ -152,3 +152,38 @@ func afterWord(query string, at int) int {
 func isWord(c byte) bool {
 	return c >= 0x80 || c == '_' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
+
+// Values are the strings that are written into a statement: what an error of the
+// database may quote.
+func Values(query string) (values []string) {
+	for at := 0; at < len(query); {
+		from := at
+		switch c := query[at]; {
+		case c == '\'':
+			at = afterQuote(query, at, escapes(query, at))
+			if inside := strings.TrimSuffix(query[from+1:at], "'"); inside != "" {
+				values = append(values, strings.ReplaceAll(inside, "''", "'"))
+			}
+		case c == '"', c == '`':
+			at = afterQuote(query, at, false)
+		case c == '$':
+			if at = afterDollar(query, from); at == from {
+				at = afterWord(query, at+1)
+				continue
+			}
+			tag := query[from : from+2+strings.IndexByte(query[from+1:], '$')]
+			if inside := strings.TrimSuffix(query[from+len(tag):at], tag); inside != "" {
+				values = append(values, inside)
+			}
+		case strings.HasPrefix(query[at:], "--"):
+			at = afterText(query, at, "\n")
+		case strings.HasPrefix(query[at:], "/*"):
+			at = afterComment(query, at)
+		case isWord(c):
+			at = afterWord(query, at)
+		default:
+			at++
+		}
+	}
+	return values
+}

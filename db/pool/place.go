@@ -112,6 +112,21 @@ func (p *Place) String() string {
 	}
 }
 
+// Frames are the calls that led to the place, the innermost first and at most twelve.
+func (p *Place) Frames() []runtime.Frame {
+	if p.n == 0 {
+		return nil
+	}
+	all := make([]runtime.Frame, 0, p.n)
+	for frames := runtime.CallersFrames(p.pcs[:p.n]); ; {
+		f, more := frames.Next()
+		all = append(all, f)
+		if !more {
+			return all
+		}
+	}
+}
+
 func site(f runtime.Frame) string {
 	dir, file := path.Split(f.File)
 	return path.Join(path.Base(dir), file) + ":" + strconv.Itoa(f.Line)
