@@ -36,7 +36,7 @@ type Conn struct {
 	acquired  chan struct{} // made by who waits for it
 	ended     bool
 	log       ring
-	repeats   pool.Repeats // while debugging
+	repeats   *pool.Repeats // while debugging
 }
 
 var (

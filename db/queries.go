@@ -53,6 +53,9 @@ func (c *Conn) observe(ran pool.Ran) {
 		c.log.add(q)
 		if !ran.Control && !ran.GoesOn {
 			const limit = 400 // more than is shown
+			if c.repeats == nil {
+				c.repeats = new(pool.Repeats)
+			}
 			c.repeats.Add(pool.Normalize(q.SQL, limit), q.At, time.Now().Add(-q.Duration), q.Duration)
 		}
 	}
@@ -64,9 +67,13 @@ const repeatedMessage = "db: one line sends the same statement for one row after
 // tellRepeats tells of what the scope has repeated, at its end.
 func (c *Conn) tellRepeats() {
 	c.mu.Lock()
-	repeated := c.repeats.AtLeast(pool.ManyRepeats)
+	repeats := c.repeats
+	c.repeats = nil
 	c.mu.Unlock()
-	for _, r := range repeated {
+	if repeats == nil {
+		return
+	}
+	for _, r := range repeats.AtLeast(pool.ManyRepeats) {
 		notice := pool.Notice{Message: repeatedMessage, At: r.At}
 		c.scope.connections.notices.Tell(c.scope.watch, slog.LevelWarn, notice, func() []slog.Attr {
 			return []slog.Attr{
