@@ -83,7 +83,7 @@ func TestHoldIdleWarn_EachHolderOfAPlaceOnceAMinute(t *testing.T) {
 	bubble(t, &network{}, change, func(t *testing.T, p *pool.Pool) {
 		ctx := context.WithValue(context.Background(), request{}, "r-1")
 		idle := func(name string) {
-			l := acquire(t, p, of(&owner{name}), func(c *pool.Claim) { c.Watch = ctx })
+			l := acquire(t, p, of(&owner{name}), func(c *pool.Claim) { c.Context = ctx })
 			time.Sleep(20 * time.Millisecond)
 			synctest.Wait()
 			giveBack(l)
