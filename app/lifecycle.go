@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -180,7 +181,7 @@ func (q *request) cleanUp() {
 }
 
 // release is the release point: everything that nothing is open on goes home. What
-// stays is named once.
+// stays is named.
 func (q *request) release() {
 	held := q.scope.Respond()
 	if len(held) == 0 {
@@ -188,11 +189,17 @@ func (q *request) release() {
 	}
 	q.site.requests.held.Add(1)
 	for _, h := range held {
-		q.site.logger.WarnContext(q.http.Context(), "app: the response begins while a connection is held",
-			keyRoute, h.Name, keyAlias, h.Alias, "at", h.At, "statement", h.LastStatement,
-			"hint", "read the rows to their end first, or use db.Iterate")
+		q.site.notices.Tell(q.http.Context(), slog.LevelWarn, db.Notice{Message: heldMessage, At: h.At}, func() []slog.Attr {
+			return []slog.Attr{
+				slog.String(keyRoute, h.Name), slog.String(keyAlias, h.Alias), slog.String("statement", h.LastStatement),
+				slog.String("hint", "read the rows to their end first, or use db.Iterate"),
+			}
+		})
 	}
 }
+
+// heldMessage is for rows or a block that a handler has open when it begins to answer.
+const heldMessage = "app: the response begins while a connection is held"
 
 // endScope gives every connection back. It depends on nobody. What a handler has
 // not committed is lost then, which is a failure, whatever it has answered.

@@ -178,7 +178,12 @@ func (l *leaf) decodeNull(t reflect.Type) (any, *ConfigError) {
 // forever says whether null has a meaning for this duration.
 func (l *leaf) forever() bool {
 	return strings.HasSuffix(l.key, ".CONN_MAX_AGE") || strings.HasSuffix(l.key, ".CONN_MAX_IDLE") ||
-		strings.HasSuffix(l.key, ".HOLD_IDLE_WARN") || l.key == heartbeatKey
+		l.warns() || l.key == heartbeatKey
+}
+
+// warns says whether the duration is that of a warning, which null and 0 switch off.
+func (l *leaf) warns() bool {
+	return strings.HasSuffix(l.key, ".HOLD_IDLE_WARN") || strings.HasSuffix(l.key, ".SLOW_STATEMENT")
 }
 
 const heartbeatKey = "STREAM_HEARTBEAT"
@@ -210,7 +215,7 @@ func (l *leaf) decodeLevel() (any, *ConfigError) {
 func (l *leaf) decodeDuration() (any, *ConfigError) {
 	d, err := parseDuration(l.text)
 	switch {
-	case err != nil && strings.HasSuffix(l.key, ".HOLD_IDLE_WARN"):
+	case err != nil && l.warns():
 		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 500ms or 5s, or null to log nothing")
 	case err != nil && l.key == heartbeatKey:
 		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 500ms or 15s, or null to send none")
@@ -218,11 +223,13 @@ func (l *leaf) decodeDuration() (any, *ConfigError) {
 		return nil, l.mistake(err.Error(), "write seconds as a number, a duration such as 90s or 5m, or null to keep the connection")
 	case err != nil:
 		return nil, l.mistake(err.Error(), "write seconds as a number, or a duration such as 90s or 5m")
+	case d == 0 && l.warns():
+		return db.Forever, nil
 	case d >= 0:
 		return d, nil
 	case strings.HasSuffix(l.key, ".CONN_MAX_AGE"):
 		return nil, l.mistake("is negative", "use 0 to close after each request, or null to keep the connection")
-	case strings.HasSuffix(l.key, ".HOLD_IDLE_WARN"):
+	case l.warns():
 		return nil, l.mistake("is negative", "use null to log nothing")
 	case l.key == heartbeatKey:
 		return nil, l.mistake("is negative", "use null to send none")

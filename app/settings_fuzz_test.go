@@ -169,6 +169,7 @@ func ages(s db.Settings) map[string]time.Duration {
 	return map[string]time.Duration{
 		"CONN_MAX_AGE": s.ConnMaxAge, "CONN_MAX_IDLE": s.ConnMaxIdle, "ACQUIRE_TIMEOUT": s.AcquireTimeout,
 		"CONNECT_TIMEOUT": s.ConnectTimeout, "HOLD_IDLE_WARN": s.HoldIdleWarn, "HOLD_LIMIT": s.HoldLimit,
+		"SLOW_STATEMENT": s.SlowStatement,
 	}
 }
 

@@ -93,7 +93,7 @@ func TestLoad_EveryKey(t *testing.T) {
 		ConnMaxAge: time.Minute, ConnHealthChecks: true, AtomicRequests: true, ConnLease: db.LeaseTransaction,
 		MaxConnections: 20, MaxWaiting: 50, AcquireTimeout: 10 * time.Second, ConnectTimeout: 2 * time.Second,
 		ConnMaxIdle: 5 * time.Minute, ConnReset: db.ResetAlways,
-		HoldIdleWarn: db.Forever, HoldLimit: 30 * time.Second, Pooler: db.PoolerNone,
+		HoldIdleWarn: db.Forever, SlowStatement: 250 * time.Millisecond, HoldLimit: 30 * time.Second, Pooler: db.PoolerNone,
 	}})
 }
 

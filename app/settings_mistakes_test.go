@@ -41,7 +41,7 @@ func TestLoad_Mistakes(t *testing.T) {
 		{
 			name: "a key that is near no other", yaml: aliases + "    BANANA: x\n",
 			want: "settings.yaml:4: DATABASES.default.BANANA: is unknown; known here are ENGINE, NAME, USER, PASSWORD, HOST, PORT, OPTIONS, " +
-				"CONN_MAX_AGE, CONN_HEALTH_CHECKS, ATOMIC_REQUESTS, CONN_LEASE, MAX_CONNECTIONS, MAX_WAITING, ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, CONN_MAX_IDLE, CONN_RESET, HOLD_IDLE_WARN, HOLD_LIMIT, POOLER",
+				"CONN_MAX_AGE, CONN_HEALTH_CHECKS, ATOMIC_REQUESTS, CONN_LEASE, MAX_CONNECTIONS, MAX_WAITING, ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, CONN_MAX_IDLE, CONN_RESET, HOLD_IDLE_WARN, SLOW_STATEMENT, HOLD_LIMIT, POOLER",
 		},
 		{
 			name: "an unexported field is no key", yaml: "origins: 1\n",
@@ -192,6 +192,18 @@ func TestLoad_Mistakes(t *testing.T) {
 		{
 			name: "a negative warning", yaml: aliases + "    HOLD_IDLE_WARN: -1\n",
 			want: `settings.yaml:4: DATABASES.default.HOLD_IDLE_WARN: "-1": is negative; use null to log nothing`,
+		},
+		{
+			name: "a slowness that is none", yaml: aliases + "    SLOW_STATEMENT: never\n",
+			want: `settings.yaml:4: DATABASES.default.SLOW_STATEMENT: "never": is no duration; write seconds as a number, a duration such as 500ms or 5s, or null to log nothing`,
+		},
+		{
+			name: "a slow statement that is misspelt", yaml: aliases + "    SLOW_STATEMENTS: 2s\n",
+			want: `settings.yaml:4: DATABASES.default.SLOW_STATEMENTS: is unknown; did you mean SLOW_STATEMENT?`,
+		},
+		{
+			name: "a slow statement one floor too high", yaml: "SLOW_STATEMENT: 2s\n",
+			want: `settings.yaml:1: SLOW_STATEMENT: is unknown; it belongs to an alias: DATABASES.default.SLOW_STATEMENT`,
 		},
 		{
 			name: "a negative timeout", yaml: "IDLE_TIMEOUT: -1s\n",

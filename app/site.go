@@ -32,6 +32,7 @@ type Site struct {
 	bus         signals.Bus
 	connections *db.Connections
 	logger      *slog.Logger
+	notices     *db.Notices
 	admission   *admission
 	router      *router
 	templates   *views.Templates
@@ -74,6 +75,7 @@ func New(settings Settings, options Options) (*Site, error) {
 	s.errs = append(s.errs, settings.Validate())
 	s.settings = settings.WithDefaults()
 	s.logger = newLogger(options.Logger, s.settings.LogLevel)
+	s.notices = &db.Notices{Logger: s.logger}
 	var ctx context.Context = &siteContext{context.Background(), s}
 	s.context.Store(&ctx)
 	if s.settings.Debug {
@@ -113,7 +115,7 @@ func New(settings Settings, options Options) (*Site, error) {
 // not said twice.
 func (s *Site) openConnections() {
 	options := db.Options{
-		Engines: s.options.Engines, Bus: &s.bus, Logger: s.logger, OnConnect: s.options.OnConnect, Debug: s.settings.Debug,
+		Engines: s.options.Engines, Bus: &s.bus, Logger: s.logger, Notices: s.notices, OnConnect: s.options.OnConnect, Debug: s.settings.Debug,
 		OnQuery: s.options.OnQuery,
 	}
 	connections, err := db.Open(s.settings.Databases, options)

@@ -113,7 +113,7 @@ type AbortedError struct {
 func (e *AbortedError) Error() string {
 	what := ""
 	if e.Query != "" {
-		what = fmt.Sprintf(" of %q", pool.Shorten(e.Query))
+		what = fmt.Sprintf(" of %q", pool.Fingerprint(e.Query))
 	}
 	return fmt.Sprintf("%v: on %q, at %s, because%s at %s: %v; return the error, or put what may fail into a block of its own",
 		ErrTransactionAborted, e.Alias, e.Here, what, e.First, e.Err)

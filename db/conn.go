@@ -36,6 +36,7 @@ type Conn struct {
 	acquired  chan struct{} // made by who waits for it
 	ended     bool
 	log       ring
+	repeats   *pool.Repeats // while debugging
 }
 
 var (
@@ -128,7 +129,7 @@ func (c *Conn) hold(ctx context.Context, place pool.Place) (*pool.Lease, error) 
 	for c.lease == nil {
 		switch {
 		case c.ended:
-			return nil, fmt.Errorf("db: scope %q: %w", c.scope.Name(), ErrScopeEnded)
+			return nil, c.scope.late(ctx, c.alias, place)
 		case c.acquiring:
 			if err := c.awaitLocked(ctx); err != nil {
 				return nil, err
@@ -145,7 +146,7 @@ func (c *Conn) hold(ctx context.Context, place pool.Place) (*pool.Lease, error) 
 
 // acquireLocked acquires the lease, without the lock while it waits.
 func (c *Conn) acquireLocked(ctx context.Context, place pool.Place) error {
-	claim := pool.Claim{Owner: c.scope, Place: place, Brief: c.scope.brief(c.database), Blocks: c, Waits: c.scope.waits}
+	claim := pool.Claim{Owner: c.scope, Place: place, Context: c.scope.watch, Brief: c.scope.brief(c.database), Blocks: c, Waits: c.scope.waits}
 	if cs := c.scope.connections; cs.debug || cs.onQuery != nil {
 		claim.Observer = c.observe
 	}
@@ -281,6 +282,9 @@ func (c *Conn) end() error {
 	}
 	c.mu.Unlock()
 	c.release("scope ended", pool.Place{}, false)
+	if c.scope.connections.debug {
+		c.tellRepeats()
+	}
 	if open != nil {
 		c.move(nil)
 	}

@@ -28,6 +28,7 @@ type Options struct {
 	Engines []Engine     // what ENGINE may name
 	Bus     *signals.Bus // hears of connections; nil sends nothing
 	Logger  *slog.Logger // nil is slog.Default()
+	Notices *Notices     // of the site; nil is of these connections alone, to their Logger
 
 	// OnConnect prepares each new session of every alias, and again after a reset.
 	// It must use the session that it is given.
@@ -40,8 +41,9 @@ type Options struct {
 	// execute_wrapper, which also may change what is sent.
 	OnQuery func(ctx context.Context, alias string, q Query)
 
-	// Debug keeps the last statements of each scope ([Conn.Queries]) and finds a
-	// goroutine that waits for its own rows at once.
+	// Debug keeps the last statements of each scope ([Conn.Queries]), logs those that a
+	// scope has repeated for one row after the other (N+1), and finds a goroutine that
+	// waits for its own rows at once.
 	Debug bool
 }
 
@@ -52,6 +54,7 @@ type Connections struct {
 	aliases   []string
 	atomic    []string // those with ATOMIC_REQUESTS, the default last: its block is the innermost
 	logger    *slog.Logger
+	notices   *Notices
 	bus       *signals.Bus
 	debug     bool
 	onQuery   func(ctx context.Context, alias string, q Query)
@@ -76,12 +79,20 @@ type Stats = pool.Stats
 // Holder is one lease as others see it.
 type Holder = pool.Holder
 
+// Notices log what goes wrong again and again once a minute for each place: statements
+// that are slow, connections that are held idle or used too late.
+type Notices = pool.Notices
+
+// Notice is what [Notices] tell apart.
+type Notice = pool.Notice
+
 // Open checks the settings of every alias and returns their connections. It dials
 // nothing. Without any alias the connections exist and every use fails; with some,
 // one must be "default". Errors are *[SettingsError] values, joined: all of them
 // at once.
 func Open(databases map[string]Settings, opts Options) (*Connections, error) {
 	cs := &Connections{databases: make(map[string]*database), logger: cmp.Or(opts.Logger, slog.Default()), bus: opts.Bus, debug: opts.Debug, onQuery: opts.OnQuery}
+	cs.notices = cmp.Or(opts.Notices, &Notices{Logger: cs.logger})
 	engines := make(map[string]Engine)
 	for _, e := range opts.Engines {
 		engines[e.Name()] = e
@@ -147,8 +158,8 @@ func openDatabase(alias string, s Settings, engines map[string]Engine, cs *Conne
 		Alias: alias, Driver: drv, Max: s.MaxConnections, MaxWaiting: s.MaxWaiting,
 		AcquireTimeout: s.AcquireTimeout, ConnectTimeout: s.ConnectTimeout,
 		MaxAge: s.ConnMaxAge, MaxIdle: s.ConnMaxIdle, HealthChecks: s.ConnHealthChecks,
-		HoldIdleWarn: s.HoldIdleWarn, HoldLimit: s.HoldLimit,
-		Reset: resetOf(s), Debug: opts.Debug, Logger: cs.logger,
+		HoldIdleWarn: s.HoldIdleWarn, HoldLimit: s.HoldLimit, SlowStatement: s.SlowStatement,
+		Reset: resetOf(s), Debug: opts.Debug, Logger: cs.logger, Notices: cs.notices,
 		Created: cs.created(alias, s.Engine), Released: cs.released,
 	}
 	if opts.OnConnect != nil {

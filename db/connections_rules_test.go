@@ -51,6 +51,7 @@ func TestOpen_RefusesMistakesAndSaysWhatToDo(t *testing.T) {
 		"unknown lease":       {with(func(s *db.Settings) { s.ConnLease = "day" }), "default", "CONN_LEASE", []string{`"day"`, "request or transaction"}},
 		"unknown reset":       {with(func(s *db.Settings) { s.ConnReset = "maybe" }), "default", "CONN_RESET", []string{`"maybe"`, "auto, always, rollback or none"}},
 		"negative warning":    {with(func(s *db.Settings) { s.HoldIdleWarn = -2 }), "default", "HOLD_IDLE_WARN", []string{"negative", "null"}},
+		"negative slowness":   {with(func(s *db.Settings) { s.SlowStatement = -2 }), "default", "SLOW_STATEMENT", []string{"negative", "null"}},
 		"negative limit":      {with(func(s *db.Settings) { s.HoldLimit = -1 }), "default", "HOLD_LIMIT", []string{"negative"}},
 		"unknown pooler":      {with(func(s *db.Settings) { s.Pooler = "odyssey" }), "default", "POOLER", []string{`"odyssey"`, "none or pgbouncer"}},
 		"a pooler of files":   {with(func(s *db.Settings) { s.Pooler = db.PoolerPgBouncer }), "default", "POOLER", []string{"not before sqlite"}},
@@ -107,6 +108,7 @@ func TestSettings_AreThoseThatCount(t *testing.T) {
 	expect(t, "CONN_LEASE", s.ConnLease, db.LeaseRequest)
 	expect(t, "CONN_RESET", s.ConnReset, db.ResetAuto)
 	expect(t, "HOLD_IDLE_WARN", s.HoldIdleWarn, time.Second)
+	expect(t, "SLOW_STATEMENT", s.SlowStatement, time.Second)
 	expect(t, "HOLD_LIMIT", s.HoldLimit, 0)
 	expect(t, "POOLER", s.Pooler, db.PoolerNone)
 	_, ok = conns.Settings("nowhere")

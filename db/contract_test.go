@@ -31,7 +31,7 @@ var (
 		ConnMaxAge: db.Forever, ConnHealthChecks: false, AtomicRequests: false,
 		ConnLease: db.LeaseRequest, MaxConnections: 10, MaxWaiting: 0,
 		AcquireTimeout: 5 * time.Second, ConnectTimeout: 3 * time.Second, ConnMaxIdle: 300 * time.Second, ConnReset: db.ResetAuto,
-		HoldIdleWarn: time.Second, HoldLimit: 0, Pooler: db.PoolerNone,
+		HoldIdleWarn: time.Second, SlowStatement: time.Second, HoldLimit: 0, Pooler: db.PoolerNone,
 	}
 	_ db.Settings                           = db.Settings{}.WithDefaults()
 	_ func(db.Settings, string) error       = db.Settings.Validate

@@ -45,7 +45,7 @@ func (r *quickly) query(ctx context.Context, query string) (*sql.Rows, error) {
 
 // read reads all rows.
 func (r *quickly) read(ctx context.Context, query string) (columns []string, err error) {
-	rows, err := r.conn.queryAt(ctx, r.place, query)
+	rows, err := r.conn.queryAt(ctx, r.place, query, r.relay != nil)
 	if err != nil {
 		return nil, err
 	}

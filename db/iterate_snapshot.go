@@ -51,7 +51,7 @@ func iterateSnapshot[T any](ctx context.Context, place pool.Place, q *bun.Select
 // when it is declared, whatever the isolation level.
 func iterateCursor[T any](ctx context.Context, place pool.Place, c *Conn, q *bun.SelectQuery, o IterateOptions, yield func(T, error) bool) (err error) {
 	name := fmt.Sprintf("quintet_%d", c.cursors.Add(1))
-	declared := false
+	declared, fetched := false, false
 	defer func() {
 		if declared && c.holdsByName() == nil { // the block is somebody's, and may go on
 			if closed := c.execAt(context.WithoutCancel(ctx), place, "CLOSE "+name); closed != nil && err == nil {
@@ -66,7 +66,9 @@ func iterateCursor[T any](ctx context.Context, place pool.Place, c *Conn, q *bun
 			}
 			declared = true
 		}
-		return c.queryAt(ctx, place, fmt.Sprintf("FETCH FORWARD %d FROM %s", o.BatchSize, name))
+		goesOn := fetched
+		fetched = true
+		return c.queryAt(ctx, place, fmt.Sprintf("FETCH FORWARD %d FROM %s", o.BatchSize, name), goesOn)
 	}, yield)
 }
 
@@ -81,7 +83,7 @@ func iterateRows[T any](ctx context.Context, place pool.Place, c *Conn, q *bun.S
 	}()
 	return yieldBatches(ctx, q, o.BatchSize, func(ctx context.Context, query string) (*sql.Rows, error) {
 		if rows == nil {
-			opened, err := c.queryAt(ctx, place, query)
+			opened, err := c.queryAt(ctx, place, query, false)
 			if err != nil {
 				return nil, err
 			}

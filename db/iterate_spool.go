@@ -46,7 +46,7 @@ func iterateSpool[T any](ctx context.Context, place pool.Place, q *bun.SelectQue
 
 // fill reads the rows of the query to their end.
 func (s *spool) fill(ctx context.Context, place pool.Place, c *Conn, query string) (columns []string, err error) {
-	rows, err := c.queryAt(ctx, place, query)
+	rows, err := c.queryAt(ctx, place, query, false)
 	if err != nil {
 		return nil, err
 	}

@@ -122,7 +122,7 @@ func TestConnectionReleased_NamesWhatWasLeftOpenAndKnowsTheHoldersValues(t *test
 		}
 		events := released.Wait(2)
 		expect(t, "of the first", events[0].LeftOpen, "")
-		expectText(t, "of the second", events[1].LeftOpen, `the rows of "SELECT 2" at db/observed_test.go:`)
+		expectText(t, "of the second", events[1].LeftOpen, `the rows of "SELECT ?" at db/observed_test.go:`)
 	})
 }
 

@@ -1,6 +1,7 @@
 package db
 
 import (
+	"log/slog"
 	"time"
 
 	"github.com/goquintet/quintet/db/pool"
@@ -50,5 +51,35 @@ func (c *Conn) observe(ran pool.Ran) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.log.add(q)
+		if !ran.Control && !ran.GoesOn {
+			const limit = 400 // more than is shown
+			if c.repeats == nil {
+				c.repeats = new(pool.Repeats)
+			}
+			c.repeats.Add(pool.Normalize(q.SQL, limit), q.At, time.Now().Add(-q.Duration), q.Duration)
+		}
+	}
+}
+
+// repeatedMessage is for statements that one for all rows could replace.
+const repeatedMessage = "db: one line sends the same statement for one row after the other (N+1)"
+
+// tellRepeats tells of what the scope has repeated, at its end.
+func (c *Conn) tellRepeats() {
+	c.mu.Lock()
+	repeats := c.repeats
+	c.repeats = nil
+	c.mu.Unlock()
+	if repeats == nil {
+		return
+	}
+	for _, r := range repeats.AtLeast(pool.ManyRepeats) {
+		notice := pool.Notice{Message: repeatedMessage, At: r.At}
+		c.scope.connections.notices.Tell(c.scope.watch, slog.LevelWarn, notice, func() []slog.Attr {
+			return []slog.Attr{
+				slog.String("alias", c.alias), slog.String("holder", c.scope.Name()), slog.String("statement", pool.Shorten(r.Query)),
+				slog.Int("count", r.Count), slog.Duration("duration", r.Took.Round(time.Microsecond)), slog.String("hint", r.Hint()),
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -219,9 +220,21 @@ func (sc *Scope) conn(alias string) *Conn {
 	} else {
 		c = &Conn{}
 	}
-	c.scope, c.database, c.alias = sc, d, alias
+	c.scope, c.database, c.alias, c.ended = sc, d, alias, sc.ended
 	sc.conns = append(sc.conns, c)
 	return c
+}
+
+// lateMessage is for a statement of a scope that has ended.
+const lateMessage = "db: a request or task is over, and its database is used; do that before, or in a db.Run of its own"
+
+// late tells of a statement that comes after the end, and returns its error.
+func (sc *Scope) late(ctx context.Context, alias string, used pool.Place) error {
+	at := used.String()
+	sc.connections.notices.Tell(ctx, slog.LevelWarn, pool.Notice{Message: lateMessage, At: at}, func() []slog.Attr {
+		return []slog.Attr{slog.String("alias", alias), slog.String("holder", sc.Name()), slog.String("reason", "scope ended")}
+	})
+	return fmt.Errorf("db: scope %q: %w; it is used at %s", sc.Name(), ErrScopeEnded, at)
 }
 
 func (sc *Scope) touched() []*Conn {

@@ -50,9 +50,16 @@ type Settings struct {
 
 	// HoldIdleWarn (HOLD_IDLE_WARN) is how long a lease may be held while the database
 	// has nothing to do for it, before that is logged, once: 0 is 1s, Forever never.
-	// Time in the database does not count, nor what KeepConnection or the
-	// snapshot of an Iterate says by name.
+	// Time in the database does not count. What KeepConnection or the snapshot of an
+	// Iterate says by name is no warning: where a response waits meanwhile, it is
+	// logged for information.
 	HoldIdleWarn time.Duration
+	// SlowStatement (SLOW_STATEMENT) is how long a statement may take before that is
+	// logged: 0 is 1s, Forever never. The time is that in the database, of its rows
+	// as well; what it has waited for a connection, and what its caller has done
+	// between two rows, does not count. Django's django.db.backends logs every
+	// statement, and only with DEBUG.
+	SlowStatement time.Duration
 	// HoldLimit (HOLD_LIMIT) is how long a lease may be held at all. Beyond it the
 	// holder is cut off: what runs is cancelled, a transaction is rolled back, the
 	// connection goes home, and the holder's next statement fails with [ErrHoldLimit].
@@ -109,6 +116,7 @@ const (
 	defaultConnectTimeout = 3 * time.Second
 	defaultConnMaxIdle    = 300 * time.Second
 	defaultHoldIdleWarn   = time.Second
+	defaultSlowStatement  = time.Second
 )
 
 // SettingsError is one mistake in the settings of an alias.
@@ -153,6 +161,7 @@ func (s Settings) WithDefaults() Settings {
 	s.ConnectTimeout = cmp.Or(s.ConnectTimeout, min(defaultConnectTimeout, s.AcquireTimeout))
 	s.ConnMaxIdle = cmp.Or(s.ConnMaxIdle, defaultConnMaxIdle)
 	s.HoldIdleWarn = cmp.Or(s.HoldIdleWarn, defaultHoldIdleWarn)
+	s.SlowStatement = cmp.Or(s.SlowStatement, defaultSlowStatement)
 	return s
 }
 
@@ -174,6 +183,9 @@ func (s Settings) Validate(alias string) error {
 	}
 	if s.HoldIdleWarn < 0 && s.HoldIdleWarn != Forever {
 		bad("HOLD_IDLE_WARN", "use null to log nothing", "%s is negative", s.HoldIdleWarn)
+	}
+	if s.SlowStatement < 0 && s.SlowStatement != Forever {
+		bad("SLOW_STATEMENT", "use null to log nothing", "%s is negative", s.SlowStatement)
 	}
 	for _, d := range []struct {
 		key   string

@@ -28,11 +28,15 @@ func (c *Conn) QueryContext(ctx context.Context, query string, args ...any) (*sq
 	return l.QueryContext(st, c.format(query, args))
 }
 
-// queryAt is QueryContext of a query that was made elsewhere.
-func (c *Conn) queryAt(ctx context.Context, place pool.Place, query string) (*sql.Rows, error) {
+// queryAt is QueryContext of a query that was made elsewhere, and that may go on where
+// the one before has stopped.
+func (c *Conn) queryAt(ctx context.Context, place pool.Place, query string, goesOn bool) (*sql.Rows, error) {
 	st, l, err := c.statementAt(ctx, place)
 	if err != nil {
 		return nil, err
+	}
+	if goesOn {
+		st.GoesOn()
 	}
 	return l.QueryContext(st, query)
 }

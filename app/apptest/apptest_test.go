@@ -41,11 +41,13 @@ func TestClient_AnAnswerKnowsWhatTheSiteDidForIt(t *testing.T) {
 				order = append(order, "rendered")
 			case signals.ConnectionReleased:
 				order = append(order, "released")
+			case signals.ResponseStarted:
+				order = append(order, "responded")
 			case signals.RequestFinished:
 				order = append(order, "finished")
 			}
 		}
-		if got := strings.Join(order, " "); got != "started rendered released finished" {
+		if got := strings.Join(order, " "); got != "started rendered released responded finished" {
 			t.Errorf("signals: %s", got)
 		}
 		if released := apptest.Sent[signals.ConnectionReleased](r); len(released) != 1 || released[0].Reason != "first byte" || released[0].Queries != 1 {

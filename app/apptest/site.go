@@ -127,6 +127,7 @@ func (s *Site) change(settings *app.Settings, o *app.Options, d *databases) erro
 func (s *Site) begin(t testing.TB) {
 	bus := s.Bus()
 	hear(&bus.RequestStarted)
+	hear(&bus.ResponseStarted)
 	hear(&bus.RequestFailed)
 	hear(&bus.RequestFinished)
 	hear(&bus.TemplateRendered)

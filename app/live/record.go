@@ -106,6 +106,7 @@ type use struct {
 type statement struct {
 	hold     int
 	control  bool
+	goesOn   bool // where another one has stopped
 	clean    bool // text has no values
 	text     string
 	sent     moment
@@ -217,7 +218,7 @@ func (r *Record) Sends(e pool.Sent) {
 		r.more++
 		return
 	}
-	s := statement{hold: i, control: e.Control, text: e.Query, sent: r.moment(e.Time), at: e.At}
+	s := statement{hold: i, control: e.Control, goesOn: e.GoesOn, text: e.Query, sent: r.moment(e.Time), at: e.At}
 	r.keepText(&s)
 	r.statements = append(r.statements, s)
 	h.running = len(r.statements)

@@ -9,10 +9,7 @@ import (
 )
 
 // What the page is sent of one record, at most.
-const (
-	mostSpans = 48 // statements of one hold
-	many      = 5  // statements from one line are worth a word
-)
+const mostSpans = 48 // statements of one hold
 
 // millis is a time on the recorder's clock, in milliseconds; what never was is null.
 type millis float64
@@ -50,7 +47,7 @@ type summary struct {
 	Holds    []holdView `json:"holds"`
 	More     int64      `json:"more_holds"`
 	Queries  int64      `json:"queries"`
-	Repeated int        `json:"repeated"` // the most that one line has sent
+	Repeated int        `json:"repeated"` // the most that one line has sent of a statement, if that is worth a word
 }
 
 // holdView is one hold: null is not yet.
@@ -152,23 +149,47 @@ func thinned(spans [][3]*millis) [][3]*millis {
 	return few
 }
 
-// repeated is how many statements the line has sent that has sent the most.
+// repeated is how often the statement was sent that was repeated the most, 0 when that
+// is not worth a word.
 func (r *Record) repeated() (most int) {
-	if len(r.statements) < many {
+	if len(r.statements) < pool.ManyRepeats {
 		return 0
 	}
-	counts := make(map[pool.Place]int)
+	counts, suspect := make(map[pool.Place]int), false
 	for i := range r.statements {
-		if s := &r.statements[i]; !s.control {
+		if s := &r.statements[i]; s.counts() {
 			counts[s.at]++
-			most = max(most, counts[s.at])
+			suspect = suspect || counts[s.at] == pool.ManyRepeats
 		}
 	}
-	if most < many {
+	if !suspect { // as most are: nothing has to be put into words
 		return 0
+	}
+	for _, one := range r.repeats(pool.ManyRepeats, func(s *statement) bool { return counts[s.at] >= pool.ManyRepeats }) {
+		most = max(most, one.Count)
 	}
 	return most
 }
+
+// repeats are the statements that came so often, of those that are asked for.
+func (r *Record) repeats(count int, of func(*statement) bool) []pool.Repeated {
+	var found pool.Repeats
+	lines := make(map[pool.Place]string)
+	for i := range r.statements {
+		s := &r.statements[i]
+		if !s.counts() || !of(s) {
+			continue
+		}
+		if lines[s.at] == "" {
+			lines[s.at] = s.at.String()
+		}
+		found.Add(s.clear(), lines[s.at], r.time(s.sent), time.Duration(max(0, s.answered-s.sent)))
+	}
+	return found.AtLeast(count)
+}
+
+// counts reports whether the statement may be one too many.
+func (s *statement) counts() bool { return !s.control && !s.goesOn }
 
 // detail is all that is known of a record.
 type detail struct {
@@ -177,7 +198,7 @@ type detail struct {
 	Leases     []leaseDetail     `json:"leases"`
 	Statements []statementDetail `json:"statements"`
 	Unkept     int64             `json:"unkept"` // statements
-	Groups     []group           `json:"groups"` // of statements that are repeated, the largest first
+	Groups     []group           `json:"groups"` // of statements that are repeated
 	Explains   bool              `json:"explains"`
 }
 
@@ -211,8 +232,8 @@ type group struct {
 	Took  millis `json:"took"` // all together
 }
 
-// repeats is from how many on the same statement of one line is worth a group.
-const repeats = 3
+// fewRepeats is from how many on the same statement of one line is worth a group.
+const fewRepeats = 3
 
 func (r *Record) details() detail {
 	s, _ := r.summarize()
@@ -227,9 +248,6 @@ func (r *Record) details() detail {
 		}
 		d.Leases = append(d.Leases, one)
 	}
-	type key struct{ text, at string }
-	groups := make(map[key]*group)
-	var order []key
 	for i := range r.statements {
 		one := &r.statements[i]
 		text, at := one.clear(), one.at.String()
@@ -237,21 +255,9 @@ func (r *Record) details() detail {
 			Hold: one.hold, Alias: r.holds[one.hold].alias, Text: text, At: at, Sent: r.millis(one.sent), Answered: r.millis(one.answered), Ended: r.millis(one.ended),
 			Rows: one.rows, Error: one.err, Control: one.control, Select: isSelect(text),
 		})
-		if one.control {
-			continue
-		}
-		k := key{text, at}
-		if groups[k] == nil {
-			groups[k] = &group{Text: text, At: at}
-			order = append(order, k)
-		}
-		groups[k].Count++
-		groups[k].Took += inMillis(time.Duration(max(0, one.answered-one.sent)))
 	}
-	for _, k := range order {
-		if groups[k].Count >= repeats {
-			d.Groups = append(d.Groups, *groups[k])
-		}
+	for _, one := range r.repeats(fewRepeats, func(*statement) bool { return true }) {
+		d.Groups = append(d.Groups, group{Text: one.Query, At: one.At, Count: one.Count, Took: inMillis(one.Took)})
 	}
 	return d
 }

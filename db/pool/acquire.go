@@ -90,7 +90,7 @@ func (p *Pool) acquire(ctx context.Context, claim *Claim, began time.Time) (*Lea
 
 func (p *Pool) lease(c *conn, claim *Claim, now time.Time) (*Lease, error) {
 	c.proven = false
-	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, waits: claim.Waits, since: now}
+	l := &Lease{conn: c, owner: claim.Owner, place: claim.Place, brief: claim.Brief, observer: claim.Observer, blocks: claim.Blocks, waits: claim.Waits, asker: claim.Context, since: now}
 	if c.verifiedAt.After(now) { // the server was asked meanwhile
 		l.since = c.verifiedAt
 	}

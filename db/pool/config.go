@@ -46,6 +46,7 @@ type Config struct {
 	HealthChecks   bool          // ping before the first statement of a lease
 	HoldIdleWarn   time.Duration // a lease that idles so long is logged; Forever never
 	HoldLimit      time.Duration // a lease that is held so long is cut off; 0 never
+	SlowStatement  time.Duration // one that takes so long in the database is logged; 0 and Forever never
 	Reset          Reset
 	Debug          bool // tell a goroutine that waits for itself
 
@@ -56,6 +57,7 @@ type Config struct {
 	Created  func(took time.Duration)
 	Released func(Report)
 	Logger   *slog.Logger
+	Notices  *Notices // of all pools of a site; nil is of this one alone
 }
 
 // Session runs statements on one connection: a bun.IConn.
@@ -91,6 +93,8 @@ type Owner interface {
 type Claim struct {
 	Owner Owner
 	Place Place
+	// Context is the owner's, for what the log says of the lease. Nil is nobody's.
+	Context context.Context //nolint:containedctx // it is asked for its values only
 	// Brief leases last for one statement or one block. With MaxAge 0 they share
 	// connections that would otherwise be closed after each.
 	Brief bool
@@ -111,6 +115,9 @@ type Ran struct {
 	Took  time.Duration
 	At    Place
 	Err   error
+
+	Control bool // it begins or ends a transaction, or a part of one
+	GoesOn  bool // it reads on where another one has stopped
 }
 
 // Report is how a lease ended.

@@ -286,8 +286,3 @@ func (c *conn) releasedError(l *Lease) *ReleasedError {
 	}
 	return e
 }
-
-func (e *ReleasedError) usedAt(place Place) *ReleasedError {
-	e.Used = place.String()
-	return e
-}

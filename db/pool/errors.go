@@ -132,7 +132,7 @@ type BusyError struct {
 // Error names both places and what to do.
 func (e *BusyError) Error() string {
 	return fmt.Sprintf("%v: the statement at %s finds the rows of %q, opened at %s, still open; read them to the end or close them first",
-		ErrBusy, e.Here, Shorten(e.Query), e.Open)
+		ErrBusy, e.Here, Fingerprint(e.Query), e.Open)
 }
 
 // Unwrap returns ErrBusy.
@@ -191,8 +191,8 @@ func contextError(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", err, cause)
 }
 
-// Shorten keeps a statement readable inside an error. Values in its text are cut
-// with it, but not hidden: errors go to developers, not to clients.
+// Shorten keeps a statement readable inside an error or a log. Values in its text are
+// cut with it, but not hidden: [Fingerprint] hides them.
 func Shorten(query string) string {
 	query = strings.Join(strings.Fields(query), " ")
 	const limit = 80

@@ -6,6 +6,9 @@ import "strings"
 // others than its author. bun writes arguments into the text, so numbers and strings
 // become "?", a list of them one, and what has no end hides the rest.
 func Fingerprint(query string) string {
+	if query == rawQuery {
+		return query // none
+	}
 	const limit = 400 // more than is shown
 	return Shorten(Normalize(query, limit))
 }

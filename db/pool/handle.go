@@ -28,13 +28,14 @@ func (k connector) Driver() driver.Driver { return driverOnly{} }
 // with the context of their caller, which does not name the lease.
 type bound struct{ l *Lease }
 
-func (k bound) Connect(context.Context) (driver.Conn, error) {
+func (k bound) Connect(ctx context.Context) (driver.Conn, error) {
 	c := k.l.conn
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.lease != k.l {
-		return nil, c.releasedError(k.l)
+		c.mu.Unlock()
+		return nil, c.pool.late(ctx, k.l, Here(1), c.releasedError(k.l))
 	}
+	defer c.mu.Unlock()
 	return newHandle(k.l, true), nil
 }
 
@@ -123,7 +124,7 @@ func (h *handle) ExecContext(ctx context.Context, query string, args []driver.Na
 		return nil, err
 	}
 	res, err := h.conn.exec.ExecContext(st, query, args)
-	if err == nil && st.told {
+	if err == nil {
 		st.affects(res)
 	}
 	return res, h.executed(st, query, err)

@@ -1,7 +1,10 @@
 package pool
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -49,11 +52,11 @@ func sooner(a, b time.Duration) time.Duration {
 	return a
 }
 
-// watchHolders logs those who have held idle for too long, once each, and cuts off
-// those who have held for too long.
+// watchHolders tells of those who have held idle for too long, and cuts off those who
+// have held for too long.
 func (p *Pool) watchHolders() {
 	var idle, over []Holder
-	var cut []*Lease
+	var idlers, cut []*Lease
 	var next time.Duration
 	now := time.Now()
 	p.mu.Lock()
@@ -69,12 +72,12 @@ func (p *Pool) watchHolders() {
 			default:
 				next = sooner(next, max(left, soonest))
 			}
-			if warn := p.cfg.HoldIdleWarn; warn > 0 && !l.warned && !l.owner.Kept() {
+			if warn := p.cfg.HoldIdleWarn; warn > 0 && !l.warned && (h.Streaming || !h.Kept) {
 				if left := warn - h.Idle; left > 0 {
 					next = sooner(next, max(left, soonest))
 				} else {
 					l.warned = true
-					idle = append(idle, h)
+					idle, idlers = append(idle, h), append(idlers, l)
 				}
 			}
 		}
@@ -82,18 +85,42 @@ func (p *Pool) watchHolders() {
 	}
 	p.watchLocked(now, next)
 	p.mu.Unlock()
-	for _, h := range idle {
-		p.cfg.Logger.Warn("db: a connection is held idle; give it back with db.Release before waiting for something else", h.attrs()...)
+	for i, l := range idlers {
+		p.tellIdle(l, &idle[i])
 	}
 	for i, l := range cut {
-		p.cfg.Logger.Error("db: a connection was held for longer than HOLD_LIMIT and is taken away", over[i].attrs()...)
+		p.cfg.Logger.LogAttrs(l.context(), slog.LevelError, "db: a connection was held for longer than HOLD_LIMIT and is taken away",
+			append(over[i].attrs(), slog.String("at", over[i].At))...)
 		p.background.Go(func() { l.Release(holdLimit, Place{}, false) })
 	}
 }
 
-func (h Holder) attrs() []any {
-	return []any{
-		"alias", h.Alias, "holder", h.Name, "held", h.Held.Round(time.Millisecond), "idle", h.Idle.Round(time.Millisecond),
-		"transaction", h.InAtomicBlock, "last", h.LastStatement, "at", h.At,
+const (
+	idleMessage   = "db: a connection is held idle; give it back with db.Release before waiting for something else"
+	streamMessage = "db: a stream holds a connection idle; close what is open before it waits, or read with db.Iterate"
+	keptMessage   = "db: a stream holds a connection idle, as its code says by name"
+)
+
+// tellIdle tells of a lease that idles: of each holder, because the line that took the
+// lease may be one that all of them share.
+func (p *Pool) tellIdle(l *Lease, h *Holder) {
+	level, message := slog.LevelWarn, idleMessage
+	switch {
+	case h.Kept:
+		level, message = slog.LevelInfo, keptMessage
+	case h.Streaming:
+		message = streamMessage
+	}
+	p.cfg.Notices.Tell(l.context(), level, Notice{Message: message, At: h.At, Of: h.Name}, h.attrs)
+}
+
+// context is that of the holder, for the log.
+func (l *Lease) context() context.Context { return cmp.Or(l.asker, context.Background()) }
+
+func (h *Holder) attrs() []slog.Attr {
+	return []slog.Attr{
+		slog.String("alias", h.Alias), slog.String("holder", h.Name),
+		slog.Duration("held", h.Held.Round(time.Millisecond)), slog.Duration("idle", h.Idle.Round(time.Millisecond)),
+		slog.Bool("transaction", h.InAtomicBlock), slog.String("last", h.LastStatement),
 	}
 }

@@ -74,6 +74,68 @@ func TestHoldIdleWarn_TellsOnceOfEachWhoIdles(t *testing.T) {
 	})
 }
 
+// Those who take their connections on the same line are told apart.
+func TestHoldIdleWarn_EachHolderOfAPlaceOnceAMinute(t *testing.T) {
+	var said log
+	change := func(c *pool.Config) {
+		c.HoldIdleWarn, c.Logger = 10*time.Millisecond, slog.New(aware{slog.NewTextHandler(&said, nil)})
+	}
+	bubble(t, &network{}, change, func(t *testing.T, p *pool.Pool) {
+		ctx := context.WithValue(context.Background(), request{}, "r-1")
+		idle := func(name string) {
+			l := acquire(t, p, of(&owner{name}), func(c *pool.Claim) { c.Context = ctx })
+			time.Sleep(20 * time.Millisecond)
+			synctest.Wait()
+			giveBack(l)
+		}
+		for range 1000 {
+			idle("GET /idle")
+		}
+		expect(t, "lines of a thousand in twenty seconds", said.count("is held idle"), 1)
+		if line := said.last(); !strings.Contains(line, `holder="GET /idle"`) || !strings.Contains(line, "at=pool/fake_test.go:") || !strings.Contains(line, "request_id=r-1") {
+			t.Errorf("it is told as %s", line)
+		}
+		idle("GET /other")
+		expect(t, "lines of two holders", said.count("is held idle"), 2)
+		time.Sleep(time.Minute)
+		idle("GET /idle")
+		expect(t, "lines after a minute", said.count("is held idle"), 3)
+		expect(t, "with the number", said.count("repeated=999"), 1)
+	})
+}
+
+// streamer is who responds, and may say by name that he holds.
+type streamer struct {
+	owner
+	kept bool
+}
+
+func (*streamer) Responding() bool { return true }
+func (s *streamer) Kept() bool     { return s.kept }
+
+func TestHoldIdleWarn_AStreamThatHoldsIsNamedForInformationWhereItSaysSo(t *testing.T) {
+	var said log
+	change := func(c *pool.Config) {
+		c.HoldIdleWarn, c.Logger = 10*time.Millisecond, slog.New(slog.NewTextHandler(&said, nil))
+	}
+	bubble(t, &network{}, change, func(t *testing.T, p *pool.Pool) {
+		for _, kept := range []bool{false, true} {
+			for range 1000 {
+				l := acquire(t, p, func(c *pool.Claim) { c.Owner = &streamer{owner{"GET /stream"}, kept} })
+				time.Sleep(20 * time.Millisecond)
+				synctest.Wait()
+				giveBack(l)
+			}
+			time.Sleep(time.Minute)
+		}
+		lines := said.entries()
+		if len(lines) != 2 || !strings.Contains(lines[0], `level=WARN msg="db: a stream holds a connection idle; `) ||
+			!strings.Contains(lines[1], `level=INFO msg="db: a stream holds a connection idle, as its code says by name"`) {
+			t.Errorf("it is told as %s", strings.Join(lines, "\n"))
+		}
+	})
+}
+
 func TestHoldLimit_TakesAConnectionAwayAndServesTheNext(t *testing.T) {
 	var said log
 	change := func(c *pool.Config) {

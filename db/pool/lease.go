@@ -20,8 +20,9 @@ type Lease struct {
 	observer func(Ran)
 	blocks   Blocks
 	waits    *Wait
-	trace    Trace // nil without
-	id       int64 // for the trace
+	trace    Trace           // nil without
+	id       int64           // for the trace
+	asker    context.Context // the holder's, for the log; nil is nobody's
 
 	inside atomic.Int64 // nanoseconds spent in the database
 	dirty  atomic.Bool  // the session may need a reset
@@ -71,8 +72,8 @@ func (l *Lease) PrepareContext(st *Statement, query string) (*sql.Stmt, error) {
 	c := l.conn
 	c.mu.Lock()
 	if c.lease != l {
-		defer c.mu.Unlock()
-		return nil, c.releasedError(l)
+		c.mu.Unlock()
+		return nil, c.pool.late(st.Context, l, st.place, c.releasedError(l))
 	}
 	if l.prepared == nil {
 		l.prepared = sql.OpenDB(bound{l})
@@ -152,7 +153,7 @@ func (l *Lease) Open() (Open, bool) {
 	return Open{}, false
 }
 
-func quote(query string) string { return `"` + Shorten(query) + `"` }
+func quote(query string) string { return `"` + Fingerprint(query) + `"` }
 
 // begunLocked returns where the open transaction was begun; conn.mu is taken.
 func (l *Lease) begunLocked() (Place, bool) {

@@ -4,6 +4,7 @@ import (
 	"path"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/goquintet/quintet/db/pool"
@@ -17,6 +18,17 @@ func line(t *testing.T) string {
 		t.Fatal("no caller")
 	}
 	return path.Join(path.Base(path.Dir(file)), path.Base(file)) + ":" + strconv.Itoa(number)
+}
+
+// near is the line so many below another one.
+func near(t *testing.T, line string, below int) string {
+	t.Helper()
+	file, text, _ := strings.Cut(line, ":")
+	number, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file + ":" + strconv.Itoa(number+below)
 }
 
 func TestPlace_IsTheLineOfTheCaller(t *testing.T) {

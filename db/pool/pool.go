@@ -72,6 +72,9 @@ func New(cfg Config) *Pool {
 	} else if d, ok := cfg.Driver.(Writer); ok {
 		p.turns.writes = d.Writes
 	}
+	if cfg.Notices == nil {
+		p.cfg.Notices = &Notices{Logger: cfg.Logger}
+	}
 	p.peers = []*Pool{p}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p

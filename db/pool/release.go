@@ -5,11 +5,15 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 )
+
+// leakMessage is for who gives back with something open.
+const leakMessage = "db: released with something open"
 
 // Release gives the connection back. It never waits longer than a quarter of a
 // second for what was left open: rows are closed, transactions rolled back,
@@ -30,8 +34,9 @@ func (l *Lease) Release(reason string, place Place, drop bool) {
 	held := time.Since(l.since)
 	leaks := c.cutOff(l)
 	for _, leak := range leaks {
-		c.pool.cfg.Logger.Warn("db: released with something open", "alias", c.pool.cfg.Alias, "holder", name(l.owner),
-			"open", leak.What, "at", leak.Place, "reason", reason)
+		c.pool.tell(l.context(), slog.LevelWarn, Notice{Message: leakMessage, At: leak.Place}, name(l.owner), func() []slog.Attr {
+			return []slog.Attr{slog.String("open", leak.What), slog.String("reason", reason)}
+		})
 	}
 	switch gated := leaks == nil && c.gate.try(); {
 	case gated && c.talks(l):

@@ -55,8 +55,13 @@ func (r *rows) step(call func() error) error {
 	st, c := r.st, r.st.lease.conn
 	c.wire.take()
 	if r.closed {
-		defer c.wire.give()
-		return r.err
+		err := r.err
+		c.wire.give()
+		if released, ok := err.(*ReleasedError); ok { //nolint:errorlint // endOpen's, never wrapped
+			late := *released
+			return c.pool.late(st.Context, st.lease, Here(2), &late)
+		}
+		return err
 	}
 	c.mu.Lock()
 	canceled := st.canceled
@@ -71,6 +76,7 @@ func (r *rows) step(call func() error) error {
 	err := call()
 	if err != io.EOF { //nolint:errorlint // database/sql compares it so
 		err = c.judge(st, err)
+		st.failed = err != nil
 	}
 	st.called()
 	return err

@@ -27,13 +27,16 @@ type Statement struct {
 	via      any          // the block of the transaction that it came through
 	before   func() error // of a Control, and of nothing else: may refuse
 
-	raw bool // of Raw: what runs is a function of the user's
+	raw    bool // of Raw: what runs is a function of the user's
+	goesOn bool // where another one has stopped
+	failed bool
+	took   time.Duration // in the database, so far
 
 	// For the trace of the lease.
 	told     bool // it has heard of this statement
 	answered time.Time
 	outcome  error
-	count    int64 // rows affected
+	count    int64 // rows affected; also without a trace
 
 	// Guarded by conn.mu.
 	inCall   bool // inside a call on the driver
@@ -79,6 +82,9 @@ func statementOf(ctx context.Context) *Statement {
 func (l *Lease) Statement(ctx context.Context, place Place, ender Ender) *Statement {
 	return &Statement{Context: ctx, lease: l, place: place, ender: ender}
 }
+
+// GoesOn says that the statement reads on where another one has stopped: of a batch.
+func (st *Statement) GoesOn() { st.goesOn = true }
 
 // Abandon ends a statement that database/sql refused before it reached the
 // connection. It does nothing to one that began.
@@ -152,6 +158,9 @@ func (c *conn) admit(ctx context.Context, h *handle, st *Statement) error {
 		c.endTurn()
 		c.gate.give()
 	}
+	if late, ok := err.(*ReleasedError); ok { //nolint:errorlint // board's, never wrapped
+		return c.pool.late(ctx, st.lease, st.place, late)
+	}
 	return err
 }
 
@@ -170,7 +179,7 @@ func (c *conn) board(h *handle, st *Statement) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if h.epoch != c.epoch || c.lease == nil || st.lease != c.lease {
-		return c.releasedError(st.lease).usedAt(st.place)
+		return c.releasedError(st.lease)
 	}
 	if c.lost {
 		return ErrConnectionLost
@@ -201,11 +210,13 @@ func (st *Statement) called() {
 	c := st.lease.conn
 	now := c.pool.clock()
 	st.returned = now
+	took := now - st.started
 	c.mu.Lock()
 	st.returnedLocked()
 	st.lease.touched = now
-	st.lease.inside.Add(int64(now - st.started))
+	st.lease.inside.Add(int64(took))
 	c.mu.Unlock()
+	st.took += took
 	c.wire.give()
 }
 
@@ -232,7 +243,11 @@ func (st *Statement) leave() {
 		st.ends()
 	}
 	c.endTurn()
+	took := st.took
 	c.gate.give()
+	if slow := c.pool.cfg.SlowStatement; slow > 0 && took >= slow {
+		st.slowly(took)
+	}
 }
 
 // observe tells who listens that the statement was answered.
@@ -243,8 +258,9 @@ func (st *Statement) observe(err error) {
 	if err != nil && st.lease.counted() {
 		st.lease.conn.pool.failures.Add(1)
 	}
+	st.failed = err != nil
 	if f := st.lease.observer; f != nil {
-		f(Ran{Query: st.query, Took: st.returned - st.started, At: st.place, Err: err})
+		f(Ran{Query: st.query, Took: st.returned - st.started, At: st.place, Err: err, Control: st.before != nil, GoesOn: st.goesOn})
 	}
 }
 

@@ -48,6 +48,7 @@ type Sent struct {
 	Lease   int64
 	Query   string
 	Control bool // it begins or ends a transaction, or a part of one
+	GoesOn  bool // it reads on where another one has stopped
 	Time    time.Time
 	At      Place
 }
@@ -94,7 +95,7 @@ func (st *Statement) sends() {
 	}
 	st.told = true
 	st.lease.trace.Sends(Sent{
-		Alias: st.lease.conn.pool.cfg.Alias, Lease: st.lease.id, Query: st.query, Control: st.before != nil,
+		Alias: st.lease.conn.pool.cfg.Alias, Lease: st.lease.id, Query: st.query, Control: st.before != nil, GoesOn: st.goesOn,
 		Time: st.lease.at(st.started), At: st.place,
 	})
 }

@@ -39,7 +39,12 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 	cut := t.cut
 	c.mu.Unlock()
 	if cut {
-		return c.releasedError(t.h.lease.Load())
+		l := t.h.lease.Load()
+		if err := c.releasedError(l); query == "COMMIT" {
+			return c.pool.late(ctx, l, Here(2), err)
+		} else { // of a defer: it has nothing to lose
+			return err
+		}
 	}
 	st, err := t.h.begin(ctx, query)
 	if errors.Is(err, ErrConnectionLost) {
@@ -133,7 +138,7 @@ func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (drive
 		return nil, err
 	}
 	res, err := inner.ExecContext(st, args)
-	if err == nil && st.told {
+	if err == nil {
 		st.affects(res)
 	}
 	return res, s.h.executed(st, s.query, err)
