@@ -91,7 +91,7 @@ func (p *Pool) stuckLocked(w *waiter) *kindError {
 // that will not move, and those for moving where somebody holds who waits in none of
 // them, until there is no more of these.
 func (p *Pool) stuckAmong(pools []*Pool, w *waiter) *kindError {
-	stuck, now := slices.Clone(pools), time.Now()
+	stuck := slices.Clone(pools)
 	waits := make(map[Owner]*Wait)
 	for n := -1; n != len(stuck); {
 		n = len(stuck)
@@ -99,14 +99,14 @@ func (p *Pool) stuckAmong(pools []*Pool, w *waiter) *kindError {
 		for _, q := range stuck {
 			q.addWaitsLocked(waits)
 		}
-		stuck = slices.DeleteFunc(stuck, func(q *Pool) bool { return !q.allStuckLocked(waits, now) })
+		stuck = slices.DeleteFunc(stuck, func(q *Pool) bool { return !q.allStuckLocked(waits) })
 	}
 	if !slices.Contains(stuck, p) {
 		return nil
 	}
 	for _, q := range stuck {
 		for c := range q.conns {
-			holder, wait, _ := c.stuck(waits, now)
+			holder, wait, _ := c.stuck(waits)
 			for up := w.claim.Waits; up != nil && wait != nil; up = up.Up {
 				if up.Owner == wait.Owner {
 					return &kindError{SelfDeadlock, &deadlockError{alias: p.cfg.Alias, wanted: w.claim.Place, holder: holder, wait: *wait}}
@@ -119,12 +119,12 @@ func (p *Pool) stuckAmong(pools []*Pool, w *waiter) *kindError {
 
 // allStuckLocked reports whether everybody who holds a connection of p is among those
 // who wait, and nothing else is on its way to the queue.
-func (p *Pool) allStuckLocked(waits map[Owner]*Wait, now time.Time) bool {
+func (p *Pool) allStuckLocked(waits map[Owner]*Wait) bool {
 	if p.closed || p.waiters.Len() == 0 || p.connecting+p.closing+len(p.idle) > 0 || len(p.conns) < p.cfg.Max {
 		return false
 	}
 	for c := range p.conns {
-		if _, _, stuck := c.stuck(waits, now); !stuck {
+		if _, _, stuck := c.stuck(waits); !stuck {
 			return false
 		}
 	}
@@ -155,7 +155,7 @@ func (w *Wait) addTo(waits map[Owner]*Wait) {
 
 // stuck reports whether the holder of c is among those who wait and will not give it
 // back meanwhile.
-func (c *conn) stuck(waits map[Owner]*Wait, now time.Time) (Holder, *Wait, bool) {
+func (c *conn) stuck(waits map[Owner]*Wait) (Holder, *Wait, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.lease

@@ -112,7 +112,7 @@ func (p *Place) String() string {
 	}
 }
 
-// Frames are the calls that led to the place, the innermost first and at most twelve.
+// Frames are the calls that led to the place, the innermost first and at most six.
 func (p *Place) Frames() []runtime.Frame {
 	if p.n == 0 {
 		return nil

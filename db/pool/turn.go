@@ -116,7 +116,7 @@ func (p *Pool) stuckTurn(w *turn) *kindError {
 	}
 	waits := make(map[Owner]*Wait)
 	w.st.lease.waits.addTo(waits)
-	holder, wait, stuck := writer.stuck(waits, time.Now())
+	holder, wait, stuck := writer.stuck(waits)
 	if !stuck {
 		return nil
 	}
