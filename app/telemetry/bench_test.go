@@ -60,10 +60,10 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// The same, in turns of a hundred requests and in time of the processor, so that it means
+// The same, in turns of some hundred requests and in time of the processor, so that it means
 // something on a machine that does other things: the median of the turns.
 func BenchmarkRequest_InTurns(b *testing.B) {
-	const each = 100
+	const each = 500
 	var sites []*app.Site
 	for _, m := range modes() {
 		sites = append(sites, m.site(b))
