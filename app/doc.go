@@ -45,7 +45,7 @@
 //     connection that nothing is open on goes home, and later statements lease one
 //     for their own time. No client is waited for with a connection in hand. Rows
 //     or a transaction that a handler has open keep theirs: that is counted
-//     ([Stats]), and logged with the place. The same holds for the body of the
+//     ([Stats]), and logged with the place, once a minute. The same holds for the body of the
 //     request: beyond 64 KiB it is not waited for with an idle connection in hand.
 //   - The bytes, and with the first of them ResponseStarted.
 //   - The end of the scope, RequestFinished, one line in the log.
@@ -73,6 +73,16 @@
 //
 // A client that leaves is no failure: the error is in RequestFinished, an
 // [views.ErrClientGone] or the context's, and nothing is sent any more.
+//
+// # The log
+//
+// Everything goes to one [log/slog.Logger], [Options.Logger], above LOG_LEVEL: each
+// request is a line when it has ended, Django's django.server and django.request in one,
+// whose level follows its status; whatever is logged with its context, by the databases
+// too, has its request_id. Package db has the list of what it warns of, each once a minute
+// with the line of code: slow statements, connections that are held idle or used too
+// late, streams that hold, N+1. The manage commands write for people on a terminal, and
+// JSON elsewhere.
 //
 // # Checks
 //

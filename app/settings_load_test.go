@@ -368,3 +368,28 @@ func TestKeys_AreTheFieldsInUpperCase(t *testing.T) {
 		t.Errorf("CONN_HEALTH_CHECKS is not among %v", database)
 	}
 }
+
+// A warning is switched off by null, and by 0, which in a file cannot mean "at once" nor
+// the default: that is what leaving it out means.
+func TestLoad_AWarningIsSwitchedOff(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"null": db.Forever, "0": db.Forever, "0s": db.Forever, "1ms": time.Millisecond, "2": 2 * time.Second} {
+		dir := t.TempDir()
+		yaml := "DATABASES:\n  default:\n    ENGINE: sqlite\n    NAME: a.db\n    HOLD_IDLE_WARN: " + text + "\n    SLOW_STATEMENT: " + text + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "settings.yaml"), []byte(yaml), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		settings, err := app.LoadIn(dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		equal(t, "HOLD_IDLE_WARN: "+text, settings.Databases["default"].HoldIdleWarn, want)
+		equal(t, "SLOW_STATEMENT: "+text, settings.Databases["default"].SlowStatement, want)
+	}
+	settings, err := app.LoadIn(t.TempDir(), []string{"QUINTET_SETTINGS=/dev/null", "DATABASE_URL=sqlite:///a.db", "QUINTET_DATABASES__DEFAULT__SLOW_STATEMENT=250ms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "by a variable", settings.Databases["default"].SlowStatement, 250*time.Millisecond)
+	equal(t, "left out", settings.Databases["default"].HoldIdleWarn, time.Second)
+}

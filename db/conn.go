@@ -31,10 +31,10 @@ type Conn struct {
 
 	mu        sync.Mutex // guards the rest
 	lease     *pool.Lease
-	uses      int           // statements, rows and transactions that need the lease
-	acquiring bool          // one goroutine acquires for all
-	acquired  chan struct{} // made by who waits for it
+	uses      int  // statements, rows and transactions that need the lease
+	acquiring bool // one goroutine acquires for all
 	ended     bool
+	acquired  chan struct{} // made by who waits for it
 	log       ring
 	repeats   *pool.Repeats // while debugging
 }

@@ -11,6 +11,28 @@
 // within ACQUIRE_TIMEOUT gets an [AcquireError] with the oldest holders, and at once an
 // [ErrSelfDeadlock] where all of them wait for it.
 //
+// # What is logged
+//
+// Django's django.db.backends logs every statement, in DEBUG. Here it is what should not
+// be, always, with the file:line of whoever does it and no values of statements:
+//
+//   - a statement that takes the database SLOW_STATEMENT, with its rows;
+//   - a connection that is held idle for HOLD_IDLE_WARN, with the line that took it, of
+//     each route or task. Where a response waits for that, it is a stream that holds: a
+//     warning, or an information where the code says so by name, KeepConnection or
+//     [ModeSnapshot];
+//   - a connection, its rows or its transaction, that is used after its release, with
+//     both lines; and a scope that is used after its end, by a goroutine that it has
+//     left behind, say;
+//   - what a release has found open and had to end;
+//   - in DEBUG, at the end of a scope, a statement that one line has sent five times and
+//     more, with no pause of a second in between: one for all rows would do (N+1). What
+//     [Iterate] reads in batches is one.
+//
+// Each is logged once a minute for each place; the next line says how many were left
+// out. [Notices] do that, and bound what it costs. What is as it should be costs
+// nothing.
+//
 // # Many rows
 //
 // [Iterate] reads them in batches and holds nothing in between, so that a stream may

@@ -49,7 +49,7 @@ type Settings struct {
 	ConnReset      Reset         // CONN_RESET: auto (default), always, rollback or none
 
 	// HoldIdleWarn (HOLD_IDLE_WARN) is how long a lease may be held while the database
-	// has nothing to do for it, before that is logged, once: 0 is 1s, Forever never.
+	// has nothing to do for it, before that is logged: 0 is 1s, Forever never.
 	// Time in the database does not count. What KeepConnection or the snapshot of an
 	// Iterate says by name is no warning: where a response waits meanwhile, it is
 	// logged for information.

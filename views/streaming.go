@@ -44,7 +44,8 @@ type StreamingResponse struct {
 
 	// KeepConnection says by name that the generator holds what it opens: the
 	// request's connections are not given back before the stream ends, and rows
-	// and blocks may be open across a yield. It is counted and shown.
+	// and blocks may be open across a yield. It is counted and shown, and logged
+	// where a connection idles meanwhile.
 	KeepConnection bool
 
 	// ReadsBody says that the generator reads the body of the request while it

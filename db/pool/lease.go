@@ -15,7 +15,6 @@ type Lease struct {
 	owner Owner
 	place Place
 	since time.Time
-	brief bool
 
 	observer func(Ran)
 	blocks   Blocks
@@ -27,14 +26,15 @@ type Lease struct {
 	inside atomic.Int64 // nanoseconds spent in the database
 	dirty  atomic.Bool  // the session may need a reset
 	reset  bool         // it was; owned by the release
+	brief  bool
 
 	// Guarded by conn.mu.
 	doubtful  bool // an error made the connection doubtful
+	warned    bool // it idled for too long, and that was logged
 	lastQuery string
 	queries   int
 	touched   time.Duration // when it last had an answer, or began; on the pool's clock
 	queued    time.Time     // since when a statement waits for its turn to write; zero when none does
-	warned    bool          // it idled for too long, and that was logged
 	prepared  *sql.DB       // for prepared statements; nil without
 
 	mu         sync.Mutex // guards the rest; taken inside conn.mu, never around it

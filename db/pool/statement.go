@@ -27,10 +27,10 @@ type Statement struct {
 	via      any          // the block of the transaction that it came through
 	before   func() error // of a Control, and of nothing else: may refuse
 
-	raw    bool // of Raw: what runs is a function of the user's
-	goesOn bool // where another one has stopped
-	failed bool
 	took   time.Duration // in the database, so far
+	raw    bool          // of Raw: what runs is a function of the user's
+	goesOn bool          // where another one has stopped
+	failed bool
 
 	// For the trace of the lease.
 	told     bool // it has heard of this statement

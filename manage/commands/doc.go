@@ -76,6 +76,12 @@
 // turns the tests that PostgreSQL is missing for into failures; pgbouncer, nginx and
 // systemd can be required, too.
 //
+// # The log
+//
+// It goes to the standard error: readable, and in colours, where that is a terminal, and
+// as lines of JSON where it is not. serve writes JSON always, and --force-color what
+// people read.
+//
 // # Serving in production
 //
 // Django leaves this to other programs; here it is the command serve: addresses,
