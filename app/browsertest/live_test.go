@@ -144,6 +144,8 @@ func TestTheLivePageShowsWhenAStreamLetsGo(t *testing.T) {
 			get(t, url+"/nothing/here")
 			until(t, page, `[...document.querySelectorAll("#records .name")].some(e => e.textContent === "GET (no route)")`)
 			until(t, page, `/idle ([3-9]|\d\d)/.test(`+kept+`.innerText)`)
+			do(t, page, chromedp.Evaluate[chromedp.Void](`document.querySelectorAll(".totals").forEach(d => { d.open = true })`))
+			until(t, page, `/requests\s*\d+/.test(document.getElementById("totals").innerText) && /statements\s*\d+/.test(document.querySelector(".database .totals").innerText)`)
 			if wide := see(t, page, chromedp.Evaluate[bool]("document.documentElement.scrollWidth > innerWidth")); wide {
 				t.Error("the page is wider than its window")
 			}
