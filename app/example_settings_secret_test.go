@@ -24,7 +24,7 @@ func ExampleSecret() {
 
 	// Output:
 	// [hidden]
-	// {postgres  blog [hidden]  0 map[sslmode:require sslpassword:[hidden]] 0s false false  0 0 0s 0s 0s  0s 0s }
+	// {postgres  blog [hidden]  0 map[sslmode:require sslpassword:[hidden]] 0s false false  0 0 0s 0s 0s  0s 0s 0s }
 	// "[hidden]" <nil>
 	// hunter2
 }

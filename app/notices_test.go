@@ -63,7 +63,8 @@ const secret = "hunter2-4711"
 // request, has the attributes, and no values of statements.
 func (s *stage) told(t *testing.T, message string, times int, w *httptest.ResponseRecorder, want map[string]any) {
 	t.Helper()
-	entries := s.journal.entries(t, message)
+	// A line comes after the look at the clock, and that may be in another goroutine.
+	entries := s.journal.wait(t, message, times)
 	if len(entries) != times {
 		t.Fatalf("%q is logged %d times, want %d: %s", message, len(entries), times, s.journal)
 	}

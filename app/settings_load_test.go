@@ -386,7 +386,7 @@ func TestLoad_AWarningIsSwitchedOff(t *testing.T) {
 		equal(t, "HOLD_IDLE_WARN: "+text, settings.Databases["default"].HoldIdleWarn, want)
 		equal(t, "SLOW_STATEMENT: "+text, settings.Databases["default"].SlowStatement, want)
 	}
-	settings, err := app.LoadIn(t.TempDir(), []string{"QUINTET_SETTINGS=/dev/null", "DATABASE_URL=sqlite:///a.db", "QUINTET_DATABASES__DEFAULT__SLOW_STATEMENT=250ms"})
+	settings, err := app.LoadIn(t.TempDir(), []string{"QUINTET_SETTINGS=/dev/null", "QUINTET_DATABASES__DEFAULT__ENGINE=sqlite", "QUINTET_DATABASES__DEFAULT__SLOW_STATEMENT=250ms"})
 	if err != nil {
 		t.Fatal(err)
 	}
