@@ -145,16 +145,13 @@ func statusOf(err error) int {
 
 // custom answers with a template of the site, and reports whether it could.
 func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage, cause error) bool {
-	name := q.site.errorTemplate(page.Status)
-	if name == "" || !accepts(r, "text/html") {
+	if !accepts(r, "text/html") {
 		return false
 	}
-	if q.site.technical != nil {
-		page.Detail = string(q.site.technical.Text(q.failure(r, page, cause)))
-	}
-	response := views.Template{Status: page.Status, Name: name, Data: page}
-	err := q.render(w, r, response)
+	name, err := q.render(w, r, page, cause)
 	switch {
+	case name == "" && err == nil:
+		return false
 	case err == nil:
 		return true
 	case q.writer.started.Load():
@@ -165,8 +162,9 @@ func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage,
 	return false
 }
 
-// render sends a response. One that panics before its first byte has failed.
-func (q *request) render(w http.ResponseWriter, r *http.Request, response views.Response) (err error) {
+// render answers with the template for the status; without one its name is empty. What
+// panics before the first byte has failed.
+func (q *request) render(w http.ResponseWriter, r *http.Request, page ErrorPage, cause error) (name string, err error) {
 	defer func() {
 		if q.writer.started.Load() {
 			return // it is broken off further outside
@@ -175,7 +173,13 @@ func (q *request) render(w http.ResponseWriter, r *http.Request, response views.
 			err = panicError(v)
 		}
 	}()
-	return response.Respond(w, views.NewRequest(r, q))
+	if name = q.site.errorTemplate(page.Status); name == "" {
+		return "", nil
+	}
+	if q.site.technical != nil {
+		page.Detail = string(q.site.technical.Text(q.failure(r, page, cause)))
+	}
+	return name, views.Template{Status: page.Status, Name: name, Data: page}.Respond(w, views.NewRequest(r, q))
 }
 
 func (s *Site) errorTemplate(status int) string {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
+	"github.com/goquintet/quintet/signals"
 	"github.com/goquintet/quintet/views"
 	"github.com/goquintet/quintet/views/debug"
 )
@@ -61,12 +62,16 @@ func (q *request) failure(r *http.Request, page ErrorPage, err error) *debug.Fai
 	}
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		f.Panic, f.Stack = p.Value, p.Stack
+	} else if p, ok := errors.AsType[*signals.PanicError](err); ok { // of a receiver
+		f.Panic, f.Stack = p.Value, p.Stack
 	}
 	if e, ok := errors.AsType[*db.AcquireError](err); ok {
 		f.Holders = e.Holders
 	}
-	if q.matched != nil {
-		f.View = viewOf(q.matched)
+	for _, route := range q.site.table {
+		if route.text == f.Route {
+			f.View = viewOf(route)
+		}
 	}
 	q.mu.Lock()
 	f.Form = q.form

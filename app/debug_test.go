@@ -318,3 +318,22 @@ func TestDebugPage_OfAHostThatIsRefused(t *testing.T) {
 		t.Errorf("it does not say what to do:\n%s", w.Body)
 	}
 }
+
+// The connection goes home before the first byte of the page, and the page tells that it has.
+func TestDebugPage_IsWrittenWithoutAConnection(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, database db.Settings) {
+		settings := withDatabase(database)
+		settings.Debug = true
+		s := play(t, settings, app.Options{Routes: oneRoute(func(r *views.Request) (views.Response, error) {
+			return nil, errors.Join(query(r), errScene)
+		})})
+		inUse := -1
+		w := &firstByte{ResponseWriter: httptest.NewRecorder(), sent: func() { inUse = s.Connections().Stats("default").InUse }}
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		page := w.ResponseWriter.(*httptest.ResponseRecorder).Body.String()
+		if inUse != 0 || !strings.Contains(page, "nothing was held when this page was made") {
+			t.Errorf("%d connections are in use when the page is written:\n%s", inUse, page)
+		}
+	})
+}

@@ -61,10 +61,20 @@
 //
 // An error that a view returns is answered with its [views.StatusOf]; a database
 // that no connection can be had of is 503. What the client reads is
-// [views.MessageOf]; DEBUG shows the rest. The page is the template "404.html", or
-// whatever the status is; "500.html" serves all from 500 on; see [ErrorPage].
-// Clients that do not ask for HTML get text. RequestFailed is sent for 5xx and
-// panics.
+// [views.MessageOf]. The page is the template "404.html", or whatever the status is;
+// "500.html" serves all from 500 on; see [ErrorPage]. One that fails is replaced by a
+// plain page. Clients that do not ask for HTML get text. RequestFailed is sent for 5xx
+// and panics.
+//
+// In DEBUG the page of a 400, a 404, and of all from 500 on is another one, whatever
+// templates there are: Django's technical pages (package views/debug). It shows the lines
+// of the site's own code that led to the error, what to do now where the framework knows
+// it, what the request did with its connections, the request, and the settings; for a
+// path that no route takes, the routes. It works when the database and the templates do
+// not. Secrets are hidden by their names, and wherever else their values stand;
+// statements have no values. Whoever asks for a host that is not in ALLOWED_HOSTS sees
+// neither settings nor routes. Clients that do not ask for HTML get the same as text:
+// curl reads it. A Hint() string method of an error says what to do now.
 //
 // A response that has begun and then fails is broken off, over HTTP/1.1 and HTTP/2:
 // the connection's write deadline passes, the writer refuses, and

@@ -148,6 +148,7 @@ func (q *request) recover(finished *bool) {
 }
 
 func (q *request) panicked(err error) {
+	defer q.lastResort(&q.writer)
 	switch {
 	case errors.Is(err, http.ErrAbortHandler):
 		q.note(err)

@@ -33,8 +33,9 @@ const NoAdmin = "none"
 // of it. Only fmt cannot see the methods of an unexported field: a type that keeps
 // a Settings in one has to have its own Format or String.
 type Settings struct {
-	// Debug (DEBUG) shows errors to the client, parses templates at each request,
-	// serves static files, remembers queries, and shows the live page. Never in production.
+	// Debug (DEBUG) shows errors to the client with the code that led to them, parses
+	// templates at each request, serves static files, remembers queries, and shows the
+	// live page. Never in production.
 	Debug bool
 	// SecretKey (SECRET_KEY) is what a site signs with.
 	SecretKey Secret

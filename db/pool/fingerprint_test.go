@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,22 @@ func TestFingerprint_CommentsWithinComments(t *testing.T) {
 	} {
 		if got := pool.Fingerprint(query); got != want {
 			t.Errorf("%s\ngives %s\nwant  %s", query, got, want)
+		}
+	}
+}
+
+// What an error of the database may quote is known, however it was written.
+func TestValues_AreTheStringsOfAStatement(t *testing.T) {
+	t.Parallel()
+	for query, want := range map[string][]string{
+		"SELECT 1": nil,
+		"SELECT 'a' FROM \"t'b'\" WHERE c='d''e'": {"a", "d'e"},
+		"SELECT $1, $x$ it's $x$, $$b$$, ''":      {" it's ", "b"},
+		"SELECT 'a' -- 'b'\n/* 'c' */ , 'd":       {"a", "d"},
+		"SELECT E'a\\'b', x'ff', $":               {`a\'b`, "ff"},
+	} {
+		if got := pool.Values(query); !slices.Equal(got, want) {
+			t.Errorf("%s\nhas %q\nwant %q", query, got, want)
 		}
 	}
 }

@@ -76,6 +76,19 @@ func TestPlace_FramesOfTheLibrariesAreSkipped(t *testing.T) {
 	})
 }
 
+// The calls that led to a place are known, and none of a place that was not taken.
+func TestPlace_KnowsTheCalls(t *testing.T) {
+	t.Parallel()
+	here := pool.Here(0)
+	frames := here.Frames()
+	if len(frames) < 2 || path.Base(frames[0].Function) != "pool_test.TestPlace_KnowsTheCalls" || frames[1].Function != "testing.tRunner" {
+		t.Errorf("the frames are %v", frames)
+	}
+	expect(t, "the line", path.Join("pool", path.Base(frames[0].File))+":"+strconv.Itoa(frames[0].Line), here.String())
+	var nowhere pool.Place
+	expect(t, "frames of nowhere", len(nowhere.Frames()), 0)
+}
+
 func TestPlace_CostsNoAllocation(t *testing.T) {
 	var place pool.Place
 	expect(t, "allocations", testing.AllocsPerRun(100, func() { place = pool.Here(0) }), 0)

@@ -60,7 +60,7 @@ func (p *Page) HTML(f *Failure) (page []byte, isHTML bool) {
 func (p *Page) Text(f *Failure) (page []byte) {
 	defer func() {
 		if v := recover(); v != nil {
-			page = fmt.Appendf(nil, "%d\n\nThe page that tells why cannot be made.\n", f.Status)
+			page = []byte("Internal Server Error\n\nThe page that tells why cannot be made.\n")
 		}
 	}()
 	var b bytes.Buffer

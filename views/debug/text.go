@@ -113,7 +113,11 @@ func textOfConnections(l lines, f *facts) {
 	}
 	l.add("\nConnections\n\n  %s", s.Summary)
 	for _, h := range s.Holds {
-		l.add("  %s asked for %s at %s, waited %s: %s%s", h.Asked, h.Alias, h.At, h.Waited, heldText(&h), h.End)
+		waited := ""
+		if h.Waited != "" {
+			waited = ", waited " + h.Waited
+		}
+		l.add("  %s asked for %s at %s%s: %s%s", h.Asked, h.Alias, h.At, waited, heldText(&h), h.End)
 	}
 	if s.MoreHolds > 0 {
 		l.add("  and %d more", s.MoreHolds)
