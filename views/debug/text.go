@@ -43,7 +43,11 @@ func writeText(w io.Writer, f *facts) {
 		if i == 0 {
 			l.add("\nThe stack, the innermost call first\n")
 		}
-		l.add("  %-10s %s  %s", c.Kind, c.Name, c.At)
+		whose := c.Kind
+		if c.Own {
+			whose = "yours"
+		}
+		l.add("  %-10s %s  %s", whose, c.Name, c.At)
 	}
 	textOfConnections(l, f)
 	textOfRequest(l, f)
