@@ -98,11 +98,15 @@ func TestEveryPageAnswers(t *testing.T) {
 
 func TestWhatIsNotThereIsNotFound(t *testing.T) {
 	t.Parallel()
-	site := apptest.New(t, demo.New, debugging())
-	for _, target := range []string{"/nope", "/sales/0/", "/static/nope.css"} {
-		if status, body := get(t, site, target); status != http.StatusNotFound || !strings.Contains(body, "Nothing here") {
-			t.Errorf("%s: status %d\n%s", target, status, body)
-		}
+	for want, options := range map[string][]apptest.Option{"Nothing here": nil, "because DEBUG is true": {debugging()}} {
+		t.Run(want, func(t *testing.T) {
+			site := apptest.New(t, demo.New, options...)
+			for _, target := range []string{"/nope", "/sales/0/", "/static/nope.css"} {
+				if status, body := get(t, site, target); status != http.StatusNotFound || !strings.Contains(body, want) {
+					t.Errorf("%s: status %d\n%s", target, status, body)
+				}
+			}
+		})
 	}
 }
 
