@@ -64,25 +64,61 @@ func (r *Record) statement(n int) (text, alias string, ok bool) {
 	return s.clear(), r.holds[s.hold].alias, true
 }
 
-// genericPlan is the version of PostgreSQL that explains without values.
-const genericPlan = 160000
+// Versions of PostgreSQL: one that explains without values, and one that can be made to.
+const (
+	genericPlan     = 160000 // EXPLAIN (GENERIC_PLAN)
+	forcedGenerally = 120000 // plan_cache_mode
+)
 
 func explainPostgres(ctx context.Context, alias, text string) ([]string, error) {
 	var version int
 	if err := db.Using(ctx, alias).NewRaw("SELECT current_setting('server_version_num')::int").Scan(ctx, &version); err != nil {
 		return nil, err
 	}
-	if version < genericPlan {
+	text, n := placeholders(text, func(n int) string { return "$" + strconv.Itoa(n) })
+	switch {
+	case version < forcedGenerally:
 		return nil, &unexplainedError{fmt.Sprintf(
-			"PostgreSQL %d explains no statement without its values, and these are not kept; that came with 16. Say EXPLAIN in psql, with values of yours", version/10000)}
+			"PostgreSQL %d explains no statement without its values, and these are not kept; that came with 12. Say EXPLAIN in psql, with values of yours", version/10000)}
+	case version < genericPlan:
+		plan, err := explainPrepared(ctx, alias, text, n)
+		return plan, general(err)
 	}
-	text, _ = placeholders(text, func(n int) string { return "$" + strconv.Itoa(n) })
 	rows, err := db.Using(ctx, alias).QueryContext(ctx, "EXPLAIN (GENERIC_PLAN) "+text)
 	if err != nil {
 		return nil, general(err)
 	}
 	plan, err := lines(rows)
 	return plan, general(err)
+}
+
+// explainPrepared explains the general plan of a prepared statement, for which its values
+// are NULL. What it leaves on the session it takes away, also when it fails.
+func explainPrepared(ctx context.Context, alias, text string, n int) (plan []string, err error) {
+	const name = "quintet_explain"
+	execute := "EXPLAIN EXECUTE " + name
+	if n > 0 {
+		execute += "(NULL" + strings.Repeat(", NULL", n-1) + ")"
+	}
+	err = db.AtomicWith(ctx, db.AtomicOptions{Alias: alias, ReadOnly: true}, func(ctx context.Context) error {
+		conn := db.Using(ctx, alias)
+		for _, statement := range []string{"SET LOCAL plan_cache_mode = force_generic_plan", "PREPARE " + name + " AS " + text} {
+			if _, err := conn.ExecContext(ctx, statement); err != nil {
+				return err
+			}
+		}
+		failed := db.AtomicWith(ctx, db.AtomicOptions{Alias: alias}, func(ctx context.Context) error {
+			rows, err := conn.QueryContext(ctx, execute)
+			if err != nil {
+				return err
+			}
+			plan, err = lines(rows)
+			return err
+		})
+		_, err := conn.ExecContext(ctx, "DEALLOCATE "+name)
+		return errors.Join(failed, err)
+	})
+	return plan, err
 }
 
 // explainSQLite binds NULL to each placeholder: the plan does not look at it.
