@@ -253,7 +253,7 @@ func TestNotices_AHealthySiteIsSilent(t *testing.T) {
 
 // Not parallel: it counts what the process allocates.
 func TestNotices_CostARequestNoAllocation(t *testing.T) {
-	allocations := func(slow time.Duration) float64 {
+	allocations := func(slow time.Duration) (least float64) {
 		database := db.Settings{Engine: dbtest.SQLite, Name: ":memory:", SlowStatement: slow, HoldIdleWarn: db.Forever}
 		settings := withDatabase(database)
 		settings.LogLevel = slog.LevelError
@@ -261,10 +261,16 @@ func TestNotices_CostARequestNoAllocation(t *testing.T) {
 			return views.NoContent{}, selectsOne(r.Context())
 		})})
 		r, w := httptest.NewRequest(http.MethodGet, "/", nil), &nobody{http.Header{}}
-		return testing.AllocsPerRun(1000, func() {
-			clear(w.header)
-			site.ServeHTTP(w, r)
-		})
+		for n := range 5 { // others in the process allocate as well
+			run := testing.AllocsPerRun(200, func() {
+				clear(w.header)
+				site.ServeHTTP(w, r)
+			})
+			if n == 0 || run < least {
+				least = run
+			}
+		}
+		return least
 	}
 	never, hour, all := allocations(db.Forever), allocations(time.Hour), allocations(time.Nanosecond)
 	if hour > never || all < never {

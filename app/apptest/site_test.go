@@ -257,9 +257,9 @@ func TestNew_TheEndFailsATestThatLeavesSomething(t *testing.T) {
 			if _, err := db.From(site.Context).QueryContext(site.Context, "SELECT 1"); err != nil {
 				t.Error(err)
 			}
-		}, []string{"the test has left something open", "SELECT 1", "apptest/site_test.go:"}},
+		}, []string{"the test has left something open", "SELECT ?", "apptest/site_test.go:"}},
 		"rows of a request": {func(t testing.TB, site *apptest.Site) { site.Client.Get("/leak") },
-			[]string{"GET /leak", `the rows of "SELECT 1" at apptest/site_test.go:`}},
+			[]string{"GET /leak", `the rows of "SELECT ?" at apptest/site_test.go:`}},
 		"a transaction": {func(t testing.TB, site *apptest.Site) {
 			if _, err := db.From(site.Context).BeginTx(site.Context, nil); err != nil {
 				t.Error(err)
