@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/signals"
 )
 
@@ -99,9 +100,17 @@ func (q *request) log(e signals.RequestFinished) {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
 	if err := q.reason(); err != nil {
-		attrs = append(attrs, slog.Any(keyErr, err))
+		attrs = append(attrs, slog.Any(keyErr, loggable(err)))
 	}
 	logger.LogAttrs(ctx, level, "request", slices.Clone(attrs)...)
+}
+
+// loggable is an error as a log may have it: values of statements may be secrets.
+func loggable(err error) any {
+	if text := db.WithoutValues(err); text != err.Error() {
+		return text
+	}
+	return err
 }
 
 // reason is why the answer is not the usual one.
@@ -128,7 +137,7 @@ func (q *request) hasStreamed() bool {
 func (s *Site) report(signal string, results []signals.Result) {
 	for _, r := range results {
 		if r.Err != nil {
-			s.logger.Error("app: a receiver fails", "signal", signal, "receiver", r.Receiver, keyErr, r.Err)
+			s.logger.Error("app: a receiver fails", "signal", signal, "receiver", r.Receiver, keyErr, loggable(r.Err))
 		}
 	}
 }

@@ -277,3 +277,29 @@ func TestNotices_CostARequestNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations of a request whose statements are not looked at, %v where none is slow, %v where all are", never, hour, all)
 	}
 }
+
+// A database quotes in its errors what it cannot take, which may be a secret.
+func TestLog_TheErrorOfAStatementHasNoneOfItsValues(t *testing.T) {
+	t.Parallel()
+	dbtest.Engines(t, func(t *testing.T, database db.Settings) {
+		query := map[string]string{dbtest.Postgres: "SELECT CAST(? AS integer)", dbtest.SQLite: `SELECT json_extract('{}', ?)`}[database.Engine]
+		fails := func(r *views.Request) error {
+			_, err := db.From(r.Context()).ExecContext(r.Context(), query, secret)
+			return fmt.Errorf("reading it: %w", err)
+		}
+		s, _ := noticing(t, withDatabase(database), func(s *app.Site, _ *clock) {
+			s.GET("/fails", func(r *views.Request) (views.Response, error) { return nil, fails(r) })
+			s.GET("/panics", func(r *views.Request) (views.Response, error) { panic(fails(r)) })
+		})
+		for _, path := range []string{"/fails", "/panics"} {
+			equal(t, path, get(s, path).Code, http.StatusInternalServerError)
+		}
+		log := s.journal.String()
+		if strings.Contains(log, secret) {
+			t.Errorf("the log has a value: %s", log)
+		}
+		if strings.Count(log, "reading it: ") != 3 || !strings.Contains(log, "?") {
+			t.Errorf("the log does not say what has failed: %s", log)
+		}
+	})
+}

@@ -109,3 +109,7 @@ func (e *HeldError) Error() string {
 
 // Unwrap returns ErrHeldAcrossYield.
 func (e *HeldError) Unwrap() error { return ErrHeldAcrossYield }
+
+// WithoutValues is the text of an error without the values of the statements that have
+// failed, which databases quote in theirs: what a log may have.
+func WithoutValues(err error) string { return pool.WithoutValues(err) }

@@ -1,5 +1,7 @@
 package pool
 
+import "strings"
+
 // class is a kind of error that may belong to a wider one.
 type class struct {
 	text string
@@ -47,7 +49,48 @@ var (
 )
 
 // databaseError is a driver's error with its class. It reads as the driver's.
-type databaseError struct{ class, driver error }
+type databaseError struct {
+	class, driver error
+	query         string // the statement that failed
+}
 
 func (e *databaseError) Error() string   { return e.driver.Error() }
 func (e *databaseError) Unwrap() []error { return []error{e.driver, e.class} }
+
+// leastQuoted is how long a value is at least that is looked for without quotes: a
+// shorter one may be a part of any word.
+const leastQuoted = 5
+
+// WithoutValues is the text of an error without the values of the statements that have
+// failed, which databases quote: what a log may have. It is err.Error() of an error in
+// which there are none.
+func WithoutValues(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	for _, query := range failedQueries(nil, err) {
+		for _, value := range Values(query) {
+			text = strings.ReplaceAll(text, `"`+value+`"`, `"?"`)
+			if len(value) >= leastQuoted {
+				text = strings.ReplaceAll(text, value, "?")
+			}
+		}
+	}
+	return text
+}
+
+// failedQueries are the statements of all errors in err.
+func failedQueries(queries []string, err error) []string {
+	switch e := err.(type) { //nolint:errorlint // it looks at each of them
+	case *databaseError:
+		return append(queries, e.query)
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			queries = failedQueries(queries, inner)
+		}
+	case interface{ Unwrap() error }:
+		queries = failedQueries(queries, e.Unwrap())
+	}
+	return queries
+}

@@ -257,7 +257,7 @@ func (c *conn) judge(st *Statement, err error) error {
 	case class == Lost && !errors.Is(err, ErrConnectionLost):
 		err = &lostError{err}
 	case class != Lost && kind != nil:
-		err = &databaseError{class: kind, driver: err}
+		err = &databaseError{class: kind, driver: err, query: st.query}
 	}
 	if canceled != nil {
 		err = &canceledError{ctx: canceled, driver: err}
