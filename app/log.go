@@ -105,8 +105,14 @@ func (q *request) log(e signals.RequestFinished) {
 	logger.LogAttrs(ctx, level, "request", slices.Clone(attrs)...)
 }
 
-// loggable is an error as a log may have it: values of statements may be secrets.
-func loggable(err error) any {
+// loggable is an error as a log may have it: values of statements may be secrets. One
+// whose own methods panic is left to slog, which says so.
+func loggable(err error) (logged any) {
+	defer func() {
+		if recover() != nil {
+			logged = err
+		}
+	}()
 	if text := db.WithoutValues(err); text != err.Error() {
 		return text
 	}
