@@ -33,6 +33,13 @@
 // out. [Notices] do that, and bound what it costs. What is as it should be costs
 // nothing.
 //
+// # Cancelling
+//
+// A statement ends with the context that it was given, when the client leaves, say, or at
+// its deadline: the server stops it, and its connection lives on (PostgreSQL's cancel
+// request, sqlite3_interrupt). No statement has a goroutine for that: contexts are watched
+// from the moment on that a statement has run for two milliseconds.
+//
 // # Many rows
 //
 // [Iterate] reads them in batches and holds nothing in between, so that a stream may
