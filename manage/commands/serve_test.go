@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestServe runs the built program.
@@ -219,12 +221,23 @@ func fileOf(t *testing.T, network, address string) (file *os.File, at string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if unix, ok := l.(*net.UnixListener); ok {
-		unix.SetUnlinkOnClose(false)
+	if local, ok := l.(*net.UnixListener); ok {
+		local.SetUnlinkOnClose(false)
 	}
-	file, err = l.(interface{ File() (*os.File, error) }).File()
+	raw, err := l.(syscall.Conn).SyscallConn()
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Not File: the file that it returns makes the socket blocking each time it is passed
+	// on, also for a process that accepts on it already: that may then wait in a system
+	// call which its signal does not end.
+	if controlled := raw.Control(func(fd uintptr) {
+		var own int
+		if own, err = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0); err == nil {
+			file = os.NewFile(uintptr(own), "socket")
+		}
+	}); controlled != nil || err != nil {
+		t.Fatal(controlled, err)
 	}
 	t.Cleanup(func() { file.Close() })
 	if err := l.Close(); err != nil {
