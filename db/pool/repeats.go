@@ -38,9 +38,9 @@ func (r *Repeated) Hint() string {
 
 // Repeats finds the statements of one request or task that were repeated where one for
 // all rows would have done: N+1. It is the same statement, but for its values, of the
-// same line of code, with no pause of a second in between. What begins and ends
-// transactions is none, nor what reads on in an iteration: its owner leaves these out.
-// The zero value is ready. It tells a thousand statements apart, and sees no others.
+// same line of code, with no pause of a second in between. An INSERT of several rows is
+// none. What begins and ends transactions, or reads on in an iteration, its owner leaves
+// out. The zero value is ready. It tells a thousand statements apart, and sees no others.
 type Repeats struct {
 	bursts map[repeatKey]*burst
 	order  []*burst
@@ -57,6 +57,9 @@ type burst struct {
 // Add counts a statement, without its values, that was sent at a time and took until it
 // was answered.
 func (r *Repeats) Add(query, at string, sent time.Time, took time.Duration) {
+	if ofManyRows(query) {
+		return
+	}
 	key := repeatKey{query, at}
 	b := r.bursts[key]
 	if b == nil {
@@ -77,6 +80,13 @@ func (r *Repeats) Add(query, at string, sent time.Time, took time.Duration) {
 	if b.ended = sent.Add(took); b.now.Count >= b.longest.Count {
 		b.longest = b.now
 	}
+}
+
+// ofManyRows reports whether a statement inserts several rows already: one batch after
+// the other is as it should be.
+func ofManyRows(query string) bool {
+	word, _ := firstWord(query)
+	return strings.EqualFold(word, "INSERT") && (strings.Contains(query, "), (") || strings.Contains(query, "),("))
 }
 
 // AtLeast returns the statements that came so often, in the order of their coming.

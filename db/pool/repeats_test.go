@@ -72,3 +72,20 @@ func TestRepeated_HintIsForReadingOrForWriting(t *testing.T) {
 		}
 	}
 }
+
+// Batches of rows are how many rows are written.
+func TestRepeats_BatchesOfRowsAreNone(t *testing.T) {
+	t.Parallel()
+	var r pool.Repeats
+	now := time.Now()
+	add := func(query string) { r.Add(pool.Normalize(query, 400), "seed.go:58", now, time.Millisecond) }
+	for i := range 30 {
+		add(fmt.Sprintf("INSERT INTO t (id, name) VALUES %s(%d, 'last')", strings.Repeat(fmt.Sprintf("(%d, 'a'), ", i), 500), i))
+		add(fmt.Sprintf("insert into u values (%d),(2)", i))
+		add(fmt.Sprintf("INSERT INTO v (id, name) VALUES (%d, 'one (of), (many)')", i))
+	}
+	got := r.AtLeast(pool.ManyRepeats)
+	if len(got) != 1 || !strings.HasPrefix(got[0].Query, "INSERT INTO v") || got[0].Count != 30 {
+		t.Errorf("%v, want the rows that come one by one", got)
+	}
+}
