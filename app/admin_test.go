@@ -24,6 +24,7 @@ import (
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/app/admin"
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
 	"github.com/goquintet/quintet/views"
@@ -350,9 +351,12 @@ func TestStatus_JSON(t *testing.T) {
 			{Route: "GET /export", RequestID: "K3W", Since: later, State: "starting"},
 		},
 		Databases: []app.DatabaseStatus{{
-			Alias: "default", Engine: "postgres", Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Writers: 1, Dedicated: 2,
-			Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Exhausted: 16, QueueFull: 17,
-			Pings: 11, Dead: 12, Statements: 18, Failed: 19, Canceled: 13, Leaked: 14, Quarantined: 15,
+			Alias: "default", Engine: "postgres",
+			Numbers: live.Numbers{
+				Max: 10, Open: 2, InUse: 1, Idle: 1, Connecting: 3, Closing: 1, Waiting: 4, Writers: 1, Dedicated: 2,
+				Leases: 5, Opened: 6, Closed: 7, Waited: 8, WaitSeconds: 9.5, Refused: 10, Exhausted: 16, QueueFull: 17,
+				Pings: 11, Dead: 12, Statements: 18, Failed: 19, Canceled: 13, Leaked: 14, Quarantined: 15,
+			},
 			Waiters: []app.WaiterStatus{{Name: "POST /import", Since: at, WaitedSeconds: 2.5, At: "blog/views.go:9", Writes: true}},
 			Connections: []app.ConnectionStatus{
 				{State: "leased", Opened: at, AgeSeconds: 3600, Expires: &later, Holder: &app.HolderStatus{

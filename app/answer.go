@@ -158,7 +158,7 @@ func (q *request) custom(w http.ResponseWriter, r *http.Request, page ErrorPage,
 		q.abort(err)
 		return true
 	}
-	q.site.logger.ErrorContext(q.http.Context(), "app: an error page fails", "template", name, keyErr, err)
+	q.site.logger.ErrorContext(q.http.Context(), "app: an error page fails", "template", name, keyErr, db.Loggable(err))
 	return false
 }
 

@@ -239,7 +239,7 @@ func (q *request) finish(finished *bool) {
 
 func (s *Site) logScope(ctx context.Context, scope *db.Scope) {
 	if err := scope.End(); err != nil {
-		s.logger.ErrorContext(ctx, "app: a receiver left a transaction open", "receivers of", scope.Name(), keyErr, err)
+		s.logger.ErrorContext(ctx, "app: a receiver left a transaction open", "receivers of", scope.Name(), keyErr, db.Loggable(err))
 	}
 }
 

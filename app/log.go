@@ -100,23 +100,9 @@ func (q *request) log(e signals.RequestFinished) {
 		attrs = append(attrs, slog.Bool("aborted", true))
 	}
 	if err := q.reason(); err != nil {
-		attrs = append(attrs, slog.Any(keyErr, loggable(err)))
+		attrs = append(attrs, slog.Any(keyErr, db.Loggable(err)))
 	}
 	logger.LogAttrs(ctx, level, "request", slices.Clone(attrs)...)
-}
-
-// loggable is an error as a log may have it: values of statements may be secrets. One
-// whose own methods panic is left to slog, which says so.
-func loggable(err error) (logged any) {
-	defer func() {
-		if recover() != nil {
-			logged = err
-		}
-	}()
-	if text := db.WithoutValues(err); text != err.Error() {
-		return text
-	}
-	return err
 }
 
 // reason is why the answer is not the usual one.
@@ -143,7 +129,7 @@ func (q *request) hasStreamed() bool {
 func (s *Site) report(signal string, results []signals.Result) {
 	for _, r := range results {
 		if r.Err != nil {
-			s.logger.Error("app: a receiver fails", "signal", signal, "receiver", r.Receiver, keyErr, loggable(r.Err))
+			s.logger.Error("app: a receiver fails", "signal", signal, "receiver", r.Receiver, keyErr, db.Loggable(r.Err))
 		}
 	}
 }

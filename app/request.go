@@ -110,7 +110,7 @@ func (q *request) fail(err error) {
 	var stack []byte
 	if p, ok := errors.AsType[*PanicError](err); ok {
 		stack = p.Stack
-		q.site.logger.ErrorContext(q.http.Context(), "app: panic", keyRoute, q.routeText(), keyErr, loggable(err), keyStack, string(stack))
+		q.site.logger.ErrorContext(q.http.Context(), "app: panic", keyRoute, q.routeText(), keyErr, db.Loggable(err), keyStack, string(stack))
 	}
 	bus := &q.site.bus
 	if !bus.RequestFailed.HasReceivers() {

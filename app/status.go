@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 )
 
@@ -39,22 +40,7 @@ type ProcessStatus struct {
 }
 
 // SiteStatus is the [Stats] of the site.
-type SiteStatus struct {
-	Requests       int   `json:"requests"`
-	Streams        int   `json:"streams"`
-	TotalRequests  int64 `json:"total_requests"`
-	TotalStreams   int64 `json:"total_streams"`
-	RefusedStreams int64 `json:"refused_streams"`
-	KeptStreams    int64 `json:"kept_streams"`
-	HeldResponses  int64 `json:"held_responses"`
-
-	Answered1xx int64 `json:"answered_1xx"`
-	Answered2xx int64 `json:"answered_2xx"`
-	Answered3xx int64 `json:"answered_3xx"`
-	Answered4xx int64 `json:"answered_4xx"`
-	Answered5xx int64 `json:"answered_5xx"`
-	Unanswered  int64 `json:"unanswered"`
-}
+type SiteStatus = live.Site
 
 // StreamStatus is one [Stream].
 type StreamStatus struct {
@@ -74,31 +60,7 @@ type DatabaseStatus struct {
 	Alias  string `json:"alias"`
 	Engine string `json:"engine"`
 
-	Max        int `json:"max"`
-	Open       int `json:"open"`
-	InUse      int `json:"in_use"`
-	Idle       int `json:"idle"`
-	Connecting int `json:"connecting"`
-	Closing    int `json:"closing"`
-	Waiting    int `json:"waiting"`
-	Writers    int `json:"writers"`
-	Dedicated  int `json:"dedicated"`
-
-	Leases      int64   `json:"leases"`
-	Opened      int64   `json:"opened"`
-	Closed      int64   `json:"closed"`
-	Waited      int64   `json:"waited"`
-	WaitSeconds float64 `json:"wait_seconds"` // WaitDuration
-	Refused     int64   `json:"refused"`
-	Exhausted   int64   `json:"exhausted"`
-	QueueFull   int64   `json:"queue_full"`
-	Pings       int64   `json:"pings"`
-	Dead        int64   `json:"dead"`
-	Statements  int64   `json:"statements"`
-	Failed      int64   `json:"failed"`
-	Canceled    int64   `json:"canceled"`
-	Leaked      int64   `json:"leaked"`
-	Quarantined int64   `json:"quarantined"`
+	live.Numbers
 
 	Waiters     []WaiterStatus     `json:"waiters"`     // the next one first
 	Connections []ConnectionStatus `json:"connections"` // the oldest first
@@ -141,7 +103,7 @@ type HolderStatus struct {
 
 // Status returns what this process says about itself now.
 func (s *Site) Status() Status {
-	status := Status{Process: s.processStatus(), Site: SiteStatus(s.Stats()), Streams: s.streamStatus(), Databases: []DatabaseStatus{}}
+	status := Status{Process: s.processStatus(), Site: s.liveSite(), Streams: s.streamStatus(), Databases: []DatabaseStatus{}}
 	for _, alias := range s.connections.Aliases() {
 		settings, _ := s.connections.Settings(alias)
 		status.Databases = append(status.Databases, databaseStatus(alias, settings.Engine, s.connections.Snapshot(alias)))
@@ -178,14 +140,8 @@ func (s *Site) streamStatus() []StreamStatus {
 }
 
 func databaseStatus(alias, engine string, snapshot db.Snapshot) DatabaseStatus {
-	n := snapshot.Stats
 	d := DatabaseStatus{
-		Alias: alias, Engine: engine,
-		Max: n.Max, Open: n.Open, InUse: n.InUse, Idle: n.Idle, Connecting: n.Connecting, Closing: n.Closing,
-		Waiting: n.Waiting, Writers: n.Writers, Dedicated: n.Dedicated,
-		Leases: n.Leases, Opened: n.Opened, Closed: n.Closed, Waited: n.Waited, WaitSeconds: n.WaitDuration.Seconds(),
-		Refused: n.Refused, Exhausted: n.Exhausted, QueueFull: n.QueueFull, Pings: n.Pings, Dead: n.Dead,
-		Statements: n.Statements, Failed: n.Failed, Canceled: n.Canceled, Leaked: n.Leaked, Quarantined: n.Quarantined,
+		Alias: alias, Engine: engine, Numbers: live.NumbersOf(snapshot.Stats),
 		Waiters: []WaiterStatus{}, Connections: []ConnectionStatus{},
 	}
 	for _, w := range snapshot.Waiters {

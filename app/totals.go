@@ -13,7 +13,7 @@ func (s *Site) logTotals() {
 	s.logger.LogAttrs(context.Background(), slog.LevelInfo, "app: stopped", totals(status.Site)...)
 	for _, d := range status.Databases {
 		s.logger.LogAttrs(context.Background(), slog.LevelInfo, "app: a database is closed",
-			append([]slog.Attr{slog.String(keyAlias, d.Alias)}, totals(d)...)...)
+			append([]slog.Attr{slog.String(keyAlias, d.Alias)}, totals(d.Numbers)...)...)
 	}
 }
 

@@ -183,7 +183,7 @@ func (b *block) takeBack(ctx context.Context, cause error) error {
 		// With its connection gone, or given back, the transaction is over.
 		if !errors.Is(err, ErrConnectionLost) && !errors.Is(err, ErrReleased) {
 			b.conn.scope.connections.logger.Warn("db: the connection is given up: its transaction could not be rolled back",
-				"alias", b.conn.alias, "begun", b.at(), "err", err)
+				"alias", b.conn.alias, "begun", b.at(), "err", Loggable(err))
 			b.conn.release("rollback failed", b.place, true)
 		}
 		b.drop()

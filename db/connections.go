@@ -333,7 +333,7 @@ func (c unscoped) Value(key any) any {
 func (cs *Connections) report(results []signals.Result) {
 	for _, r := range results {
 		if r.Err != nil {
-			cs.logger.Error("db: signal receiver failed", "receiver", r.Receiver, "err", r.Err)
+			cs.logger.Error("db: signal receiver failed", "receiver", r.Receiver, "err", Loggable(r.Err))
 		}
 	}
 }

@@ -110,6 +110,6 @@ func (e *HeldError) Error() string {
 // Unwrap returns ErrHeldAcrossYield.
 func (e *HeldError) Unwrap() error { return ErrHeldAcrossYield }
 
-// WithoutValues is the text of an error without the values of the statements that have
-// failed, which databases quote in theirs: what a log may have.
-func WithoutValues(err error) string { return pool.WithoutValues(err) }
+// Loggable is an error as a log may have it: err itself, or its text where that has had
+// values of the statements that failed, which databases quote and which may be secrets.
+func Loggable(err error) any { return pool.Loggable(err) }

@@ -23,24 +23,6 @@ type Process struct {
 	Go        string    `json:"go"`
 }
 
-// Site are the numbers of the site, those of app.Stats.
-type Site struct {
-	Requests       int   `json:"requests"`
-	Streams        int   `json:"streams"`
-	TotalRequests  int64 `json:"total_requests"`
-	TotalStreams   int64 `json:"total_streams"`
-	RefusedStreams int64 `json:"refused_streams"`
-	KeptStreams    int64 `json:"kept_streams"`
-	HeldResponses  int64 `json:"held_responses"`
-
-	Answered1xx int64 `json:"answered_1xx"`
-	Answered2xx int64 `json:"answered_2xx"`
-	Answered3xx int64 `json:"answered_3xx"`
-	Answered4xx int64 `json:"answered_4xx"`
-	Answered5xx int64 `json:"answered_5xx"`
-	Unanswered  int64 `json:"unanswered"`
-}
-
 // frame is what the page is sent several times a second.
 type frame struct {
 	Now       millis          `json:"now"`
@@ -56,34 +38,11 @@ type frame struct {
 	Advice    []Advice        `json:"advice,omitempty"`
 }
 
-// databaseFrame is one alias. Its numbers are db.Stats, and called as dbstatus calls them.
+// databaseFrame is one alias.
 type databaseFrame struct {
-	Alias       string            `json:"alias"`
-	Engine      string            `json:"engine"`
-	Max         int               `json:"max"`
-	Open        int               `json:"open"`
-	InUse       int               `json:"in_use"`
-	Idle        int               `json:"idle"`
-	Connecting  int               `json:"connecting"`
-	Closing     int               `json:"closing"`
-	Waiting     int               `json:"waiting"`
-	Writers     int               `json:"writers"`
-	Dedicated   int               `json:"dedicated"`
-	Leases      int64             `json:"leases"`
-	Opened      int64             `json:"opened"`
-	Closed      int64             `json:"closed"`
-	Waited      int64             `json:"waited"`
-	WaitSeconds float64           `json:"wait_seconds"`
-	Refused     int64             `json:"refused"`
-	Exhausted   int64             `json:"exhausted"`
-	QueueFull   int64             `json:"queue_full"`
-	Pings       int64             `json:"pings"`
-	Dead        int64             `json:"dead"`
-	Statements  int64             `json:"statements"`
-	Failed      int64             `json:"failed"`
-	Canceled    int64             `json:"canceled"`
-	Leaked      int64             `json:"leaked"`
-	Quarantined int64             `json:"quarantined"`
+	Alias  string `json:"alias"`
+	Engine string `json:"engine"`
+	Numbers
 	Warn        millis            `json:"warn"` // HOLD_IDLE_WARN; 0 is never
 	Connections []connectionFrame `json:"connections"`
 	More        int               `json:"more"` // connections
@@ -123,13 +82,8 @@ func (rec *Recorder) databases() []databaseFrame {
 	for _, alias := range rec.connections.Aliases() {
 		settings, _ := rec.connections.Settings(alias)
 		now := rec.connections.Snapshot(alias)
-		n := now.Stats
 		d := databaseFrame{
-			Alias: alias, Engine: settings.Engine, Max: n.Max, Open: n.Open, InUse: n.InUse, Idle: n.Idle, Connecting: n.Connecting,
-			Closing: n.Closing, Waiting: n.Waiting, Writers: n.Writers, Dedicated: n.Dedicated,
-			Leases: n.Leases, Opened: n.Opened, Closed: n.Closed, Waited: n.Waited, WaitSeconds: n.WaitDuration.Seconds(),
-			Refused: n.Refused, Exhausted: n.Exhausted, QueueFull: n.QueueFull, Pings: n.Pings, Dead: n.Dead,
-			Statements: n.Statements, Failed: n.Failed, Canceled: n.Canceled, Leaked: n.Leaked, Quarantined: n.Quarantined,
+			Alias: alias, Engine: settings.Engine, Numbers: NumbersOf(now.Stats),
 			Warn: inMillis(max(0, settings.HoldIdleWarn)), Connections: []connectionFrame{},
 		}
 		for _, c := range now.Connections {

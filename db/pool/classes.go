@@ -61,14 +61,20 @@ func (e *databaseError) Unwrap() []error { return []error{e.driver, e.class} }
 // shorter one may be a part of any word.
 const leastQuoted = 5
 
-// WithoutValues is the text of an error without the values of the statements that have
-// failed, which databases quote: what a log may have. It is err.Error() of an error in
-// which there are none.
-func WithoutValues(err error) string {
+// Loggable is an error as a log may have it: err itself, or its text where that has had
+// values of the statements that failed, which databases quote and which may be secrets. An
+// error whose own methods panic is left to slog, which says so. Nil is nil.
+func Loggable(err error) (logged any) {
 	if err == nil {
-		return ""
+		return nil
 	}
-	text := err.Error()
+	defer func() {
+		if recover() != nil {
+			logged = err
+		}
+	}()
+	full := err.Error()
+	text := full
 	for _, query := range failedQueries(nil, err) {
 		for _, value := range Values(query) {
 			text = strings.ReplaceAll(text, `"`+value+`"`, `"?"`)
@@ -77,7 +83,10 @@ func WithoutValues(err error) string {
 			}
 		}
 	}
-	return text
+	if text != full {
+		return text
+	}
+	return err
 }
 
 // failedQueries are the statements of all errors in err.

@@ -338,7 +338,7 @@ func (c *conn) setUpAgain() fate {
 	ctx, cancel := context.WithTimeout(context.Background(), healthLimit)
 	defer cancel()
 	if err := c.pool.setup(ctx, c); err != nil {
-		c.pool.cfg.Logger.Error("db: OnConnect failed after a reset; the connection is closed", "alias", c.pool.cfg.Alias, "err", err)
+		c.pool.cfg.Logger.Error("db: OnConnect failed after a reset; the connection is closed", "alias", c.pool.cfg.Alias, "err", Loggable(err))
 		return closed("setup")
 	}
 	return keep

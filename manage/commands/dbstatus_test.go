@@ -16,6 +16,7 @@ import (
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/app/admin"
+	"github.com/goquintet/quintet/app/live"
 	"github.com/goquintet/quintet/db"
 	"github.com/goquintet/quintet/db/dbtest"
 	"github.com/goquintet/quintet/manage/commands"
@@ -77,7 +78,7 @@ func two() (app.Status, app.Status) {
 			{Route: "GET /export", AgeSeconds: 0.5, State: "writing"},
 		},
 		Databases: []app.DatabaseStatus{{
-			Alias: "default", Engine: "sqlite", Max: 4, Open: 4, InUse: 3, Idle: 1, Waiting: 11, Writers: 1,
+			Alias: "default", Engine: "sqlite", Numbers: live.Numbers{Max: 4, Open: 4, InUse: 3, Idle: 1, Waiting: 11, Writers: 1},
 			Waiters: crowd(),
 			Connections: []app.ConnectionStatus{
 				{State: "leased", AgeSeconds: 543, Holder: &app.HolderStatus{
@@ -94,13 +95,13 @@ func two() (app.Status, app.Status) {
 				{State: "between", AgeSeconds: 100},
 			},
 		}, {
-			Alias: "replica", Engine: "sqlite", Max: 10, Connections: []app.ConnectionStatus{},
+			Alias: "replica", Engine: "sqlite", Numbers: live.Numbers{Max: 10}, Connections: []app.ConnectionStatus{},
 		}},
 	}
 	second := app.Status{
 		Process: app.ProcessStatus{PID: 815, Started: started.Add(time.Hour), Now: started.Add(time.Hour + 1500*time.Millisecond), Addresses: []string{"127.0.0.1:8001"}},
 		Databases: []app.DatabaseStatus{{
-			Alias: "default", Engine: "sqlite", Max: 4, Open: 1, InUse: 1,
+			Alias: "default", Engine: "sqlite", Numbers: live.Numbers{Max: 4, Open: 1, InUse: 1},
 			Connections: []app.ConnectionStatus{{State: "leased", AgeSeconds: 1.5, Holder: &app.HolderStatus{
 				Name: "nightly-report", HeldSeconds: 1.1, IdleSeconds: 1.05, LastStatement: "", At: "jobs/report.go:40",
 			}}},

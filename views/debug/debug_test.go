@@ -226,10 +226,10 @@ func TestPage_TellsWhoseCodeItIs(t *testing.T) {
 		{"blog", root, "blog.New", "/home/ada/blog/site.go", "own"},
 		{"blog", root, "main.main", "/home/ada/blog/manage/main.go", "own"},
 		{"blog", root, "blog/site_test.TestIt", "/home/ada/blog/site/site_test.go", "own"},
-		{"blog", root, "blogger/polls.List", "/root/go/pkg/mod/blogger@v1.2.3/polls.go", "a module"},
+		{"blog", root, "blogger/polls.List", "/home/ada/go/pkg/mod/blogger@v1.2.3/polls.go", "a module"},
 		{"blog", root, "example.com/shared.Do", "/home/ada/shared/shared.go", "own"}, // of a workspace
-		{"blog", root, "github.com/labstack/echo/v4.(*Echo).ServeHTTP", "/root/go/pkg/mod/github.com/labstack/echo/v4@v4.16.0/echo.go", "a module"},
-		{"blog", root, "github.com/goquintet/quintet/app.(*request).view", "/root/go/pkg/mod/github.com/goquintet/quintet@v1.0.0/app/request.go", "Quintet"},
+		{"blog", root, "github.com/labstack/echo/v4.(*Echo).ServeHTTP", "/home/ada/go/pkg/mod/github.com/labstack/echo/v4@v4.16.0/echo.go", "a module"},
+		{"blog", root, "github.com/goquintet/quintet/app.(*request).view", "/home/ada/go/pkg/mod/github.com/goquintet/quintet@v1.0.0/app/request.go", "Quintet"},
 		{"blog", root, "github.com/goquintet/quintet/db/pool.(*Pool).Acquire", "/src/quintet/db/pool/acquire.go", "Quintet"},
 		{"github.com/goquintet/quintet", root, "github.com/goquintet/quintet/views.Text.Respond", "/src/quintet/views/response.go", "Quintet"},
 		{"github.com/goquintet/quintet", root, "github.com/goquintet/quintet/manage/demo/sales.List", "/src/quintet/manage/demo/sales/views.go", "own"},
