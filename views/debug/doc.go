@@ -2,8 +2,8 @@
 // technical pages. The code of the site comes first, with its source lines; then the
 // request, the settings, and what the request did with its database connections.
 //
-// The page stands on the standard library and on what it is given. It has one document
-// without scripts, images or fonts, reads no template of the site, asks no database,
+// The page needs nothing but what it is given. It has one document without scripts,
+// images or fonts, reads no template of the site, asks no database,
 // and calls nothing of the site but the Error, Unwrap and Hint methods of the error,
 // whose panics are shown as such. What of it cannot be made is left out; when nothing
 // can, there is text.
