@@ -24,7 +24,6 @@ type lifeCycle struct {
 	inner   http.Handler // for a request whose life has begun outside
 	chain   http.Handler // inner within the middleware
 	foreign bool         // it routes by itself, or not at all
-	scopes  db.Opener
 }
 
 // ServeHTTP implements [http.Handler].
@@ -51,7 +50,7 @@ func (l *lifeCycle) newRequest(w http.ResponseWriter, r *http.Request, own bool)
 		name = r.Pattern
 	}
 	q.recording.Begins, q.recording.Own = true, own
-	ctx, scope := l.scopes.NewScope(&q.context, l.site.connections, name)
+	ctx, scope := l.site.connections.NewScope(&q.context, name)
 	q.recording.Begins = false
 	q.scope = scope
 	q.http = r.WithContext(ctx)
@@ -125,7 +124,7 @@ func (q *request) responds(status int) {
 	}
 	limited := q.cleanUpContext()
 	defer limited.End()
-	ctx, scope := q.site.hearing.started.NewScope(limited, q.site.connections, "ResponseStarted")
+	ctx, scope := q.site.connections.NewScope(limited, "ResponseStarted")
 	defer func() { q.site.logScope(ctx, scope) }()
 	q.site.report("ResponseStarted", bus.ResponseStarted.SendRobust(ctx, event))
 }
@@ -232,7 +231,7 @@ func (q *request) finish(finished *bool) {
 	}
 	limited := q.cleanUpContext()
 	defer limited.End()
-	ctx, scope := q.site.hearing.finished.NewScope(limited, q.site.connections, "RequestFinished")
+	ctx, scope := q.site.connections.NewScope(limited, "RequestFinished")
 	defer func() { q.site.logScope(ctx, scope) }()
 	q.site.report("RequestFinished", bus.RequestFinished.SendRobust(ctx, event))
 }

@@ -39,7 +39,6 @@ type Site struct {
 	static      []fs.FS
 	own         *lifeCycle
 	requests    requests
-	hearing     struct{ started, finished db.Opener } // of the scopes of receivers
 	serving     serving
 	admin       adminListener
 	health      health

@@ -77,7 +77,7 @@ func (d *Dedicated) QueryRowContext(ctx context.Context, query string, args ...a
 }
 
 func (d *Dedicated) statement(ctx context.Context) *pool.Statement {
-	return d.lease.Statement(ctx, d.lease.Here(2), nil)
+	return d.lease.Statement(ctx, d.lease.Here(), nil)
 }
 
 // Raw lends the driver's own connection to fn, for as long as that takes: to wait for

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +26,7 @@ type Scope struct {
 	lease      atomic.Pointer[Lease]
 	leases     atomic.Int32 // that its connections have now
 
-	opened *opened    // by whom
+	opened opened     // by whom
 	run    bool       // by Run
 	trace  Trace      // nil while nobody observes; set before anybody has the scope
 	waits  *pool.Wait // who waits for this scope, in Run
@@ -73,37 +72,15 @@ func (cs *Connections) NewScope(ctx context.Context, name string) (context.Conte
 	if ctx == context.Background() || ctx == context.TODO() {
 		ctx = withDone(ctx)
 	}
-	by := new(opened)
-	runtime.Callers(2, by[:])
-	return cs.newScope(ctx, name, by)
-}
-
-func (cs *Connections) newScope(ctx context.Context, name string, by *opened) (context.Context, *Scope) {
 	c := &scopeContext{Context: ctx}
-	c.scope.connections, c.scope.opened = cs, by
+	c.scope.connections = cs
+	pool.Callers(c.scope.opened[:])
 	c.scope.watch = ctx //nolint:fatcontext // a scope keeps the one context it was made with
 	c.scope.name = name
 	if by := cs.observers.Load(); by != nil {
 		c.scope.observe(ctx, *by)
 	}
 	return c, &c.scope
-}
-
-// Opener opens scopes from one place in the code, as a server does for each of its
-// requests. That place is looked up once and not for each scope, which is all that
-// tells it from [Connections.NewScope]. The zero value is ready; it may be used
-// concurrently.
-type Opener struct{ opened atomic.Pointer[opened] }
-
-// NewScope is [Connections.NewScope].
-func (o *Opener) NewScope(ctx context.Context, cs *Connections, name string) (context.Context, *Scope) {
-	by := o.opened.Load()
-	if by == nil {
-		by = new(opened)
-		runtime.Callers(2, by[:openerFrames])
-		o.opened.Store(by)
-	}
-	return cs.newScope(ctx, name, by)
 }
 
 // Run runs fn in a scope of its own: Django's request_started and

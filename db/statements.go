@@ -75,7 +75,7 @@ func (c *Conn) PrepareContext(ctx context.Context, query string) (*sql.Stmt, err
 }
 
 func (c *Conn) statement(ctx context.Context) (*pool.Statement, *pool.Lease, error) {
-	return c.statementAt(ctx, c.database.pool.Here(2))
+	return c.statementAt(ctx, c.database.pool.Here())
 }
 
 func (c *Conn) statementAt(ctx context.Context, place pool.Place) (*pool.Statement, *pool.Lease, error) {

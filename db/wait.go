@@ -10,11 +10,7 @@ import (
 
 // opened is how much of its stack a scope remembers: who has opened it, and who has
 // called that, up to the server's loop.
-type opened [5]uintptr
-
-// openerFrames is what all scopes of an [Opener] have in common: where it is used, who
-// calls that, and who that. Further down servers differ.
-const openerFrames = 3
+type opened [6]uintptr
 
 // waitOf is the scope that waits for what Run does with ctx; nil without, and when
 // ctx is one of context.WithoutCancel: then nobody waits.
@@ -46,7 +42,7 @@ func (sc *Scope) openedHere() bool {
 		opened = opened[:i]
 	}
 	var space [128]uintptr
-	stack := space[:runtime.Callers(2, space[:])]
+	stack := space[:pool.Callers(space[:])]
 	for k := 1; k < len(opened); k++ {
 		below := opened[k:]
 		for i := 1; i+len(below) <= len(stack); i++ {
@@ -58,7 +54,11 @@ func (sc *Scope) openedHere() bool {
 	return false
 }
 
-func function(pc uintptr) string {
-	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
-	return frame.Function
+// function tells functions apart: it is where the one begins that pc is in.
+func function(pc uintptr) uintptr {
+	f := runtime.FuncForPC(pc - 1)
+	if f == nil {
+		return 0
+	}
+	return f.Entry()
 }

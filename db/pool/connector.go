@@ -14,7 +14,7 @@ type Connector struct {
 
 // Connect leases a connection.
 func (k Connector) Connect(ctx context.Context) (driver.Conn, error) {
-	l, err := k.Pool.Acquire(ctx, Claim{Owner: k.Owner, Place: k.Pool.Here(1)})
+	l, err := k.Pool.Acquire(ctx, Claim{Owner: k.Owner, Place: k.Pool.Here()})
 	if err != nil {
 		return nil, err
 	}

@@ -33,7 +33,7 @@ func (k bound) Connect(ctx context.Context) (driver.Conn, error) {
 	c.mu.Lock()
 	if c.lease != k.l {
 		c.mu.Unlock()
-		return nil, c.pool.late(ctx, k.l, c.pool.Here(1), c.releasedError(k.l))
+		return nil, c.pool.late(ctx, k.l, c.pool.Here(), c.releasedError(k.l))
 	}
 	defer c.mu.Unlock()
 	return newHandle(k.l, true), nil

@@ -1,22 +1,25 @@
 package pool
 
 import (
+	"iter"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 )
 
-// near and far are how many frames are looked at: most often the user's line is among
-// the first, and each frame has its price.
+// near is how many frames a place keeps. The user's line is looked for among the first
+// few, and then among many.
 const (
-	near = 6
-	far  = 64
+	near  = 6
+	quick = 12
+	far   = 64
 )
 
-// Place is where in the user's code something happened. Taking one costs a few
-// hundred nanoseconds and no allocation; its text is made when somebody reads it.
+// Place is where in the user's code something happened. Taking one costs no
+// allocation; its text is made when somebody reads it.
 type Place struct {
 	pcs [near]uintptr
 	n   int
@@ -29,17 +32,26 @@ func Here(skip int) (at Place) {
 	return at
 }
 
-// Here is [Here] for what the user's code may call through any number of libraries.
-func (p *Pool) Here(skip int) (at Place) {
-	at.n = runtime.Callers(skip+2, at.pcs[:])
-	if at.n < near || p == nil || p.places.haveUser(at.pcs[:]) {
+// Here returns the innermost line of the user's code, which may have called through any
+// number of libraries. It is what every statement asks for: see [Callers].
+//
+//go:noinline
+func (p *Pool) Here() (at Place) {
+	var pcs [quick]uintptr
+	n := Callers(pcs[:])
+	if p == nil {
+		at.n = copy(at.pcs[:], pcs[:n])
 		return at
 	}
-	return p.places.fartherThan(skip + 1)
+	if i := p.places.usersAmong(pcs[:n]); i >= 0 {
+		at.n = copy(at.pcs[:], pcs[i:n])
+		return at
+	}
+	return p.places.farther()
 }
 
 // Here is that of its pool.
-func (l *Lease) Here(skip int) Place { return l.conn.pool.Here(skip + 1) }
+func (l *Lease) Here() Place { return l.conn.pool.Here() }
 
 // places knows of program counters that were seen before whether they are the user's. The
 // zero value knows none; it may be used concurrently.
@@ -47,13 +59,14 @@ type places struct {
 	known [512]atomic.Uint64 // each twice the counter, and 1 for the user's
 }
 
-func (ps *places) haveUser(pcs []uintptr) bool {
-	for _, pc := range pcs {
+// usersAmong returns the index of the first that is the user's, or -1.
+func (ps *places) usersAmong(pcs []uintptr) int {
+	for i, pc := range pcs {
 		if ps.isUsers(pc) {
-			return true
+			return i
 		}
 	}
-	return false
+	return -1
 }
 
 func (ps *places) isUsers(pc uintptr) bool {
@@ -61,30 +74,40 @@ func (ps *places) isUsers(pc uintptr) bool {
 	if seen := known.Load(); seen>>1 == uint64(pc) {
 		return seen&1 == 1
 	}
-	frame, _ := runtime.CallersFrames([]uintptr{pc}).Next()
-	if ours(frame.Function) {
-		known.Store(uint64(pc) << 1)
-		return false
+	for f := range framesOf([]uintptr{pc}) {
+		if !ours(f.Function) {
+			known.Store(uint64(pc)<<1 | 1)
+			return true
+		}
 	}
-	known.Store(uint64(pc)<<1 | 1)
-	return true
+	known.Store(uint64(pc) << 1)
+	return false
 }
 
-// fartherThan finds the user's line among more frames. Its own are not on the stack of
+// farther finds the user's line among more frames. Its own are not on the stack of
 // those who do not need it.
 //
 //go:noinline
-func (ps *places) fartherThan(skip int) (at Place) {
+func (ps *places) farther() (at Place) {
 	var pcs [far]uintptr
-	n := runtime.Callers(skip+2, pcs[:])
-	for i, pc := range pcs[:n] {
-		if ps.isUsers(pc) {
-			at.n = copy(at.pcs[:], pcs[i:n])
-			return at
+	n := runtime.Callers(3, pcs[:])
+	i := max(0, ps.usersAmong(pcs[:n]))
+	at.n = copy(at.pcs[:], pcs[i:n])
+	return at
+}
+
+// framesOf are the calls, those of inlined functions included.
+func framesOf(pcs []uintptr) iter.Seq[runtime.Frame] {
+	return func(yield func(runtime.Frame) bool) {
+		// Of the last address the runtime names the innermost function only.
+		frames := runtime.CallersFrames(append(slices.Clone(pcs), 0))
+		for {
+			f, more := frames.Next()
+			if f.PC != 0 && !yield(f) || !more {
+				return
+			}
 		}
 	}
-	at.n = copy(at.pcs[:], pcs[:n])
-	return at
 }
 
 // IsZero reports whether no place was taken.
@@ -96,36 +119,21 @@ func (p *Place) String() string {
 	if p.n == 0 {
 		return "an unknown place"
 	}
-	frames := runtime.CallersFrames(p.pcs[:p.n])
 	var first runtime.Frame
-	for {
-		f, more := frames.Next()
-		if first.PC == 0 {
-			first = f
-		}
+	for f := range framesOf(p.pcs[:p.n]) {
 		if !ours(f.Function) {
 			return site(f)
 		}
-		if !more {
-			return site(first)
+		if first.PC == 0 {
+			first = f
 		}
 	}
+	return site(first)
 }
 
-// Frames are the calls that led to the place, the innermost first and at most six.
-func (p *Place) Frames() []runtime.Frame {
-	if p.n == 0 {
-		return nil
-	}
-	all := make([]runtime.Frame, 0, p.n)
-	for frames := runtime.CallersFrames(p.pcs[:p.n]); ; {
-		f, more := frames.Next()
-		all = append(all, f)
-		if !more {
-			return all
-		}
-	}
-}
+// Frames are the calls that led to the place, the innermost first, of at most six
+// functions and what was inlined into them.
+func (p *Place) Frames() []runtime.Frame { return slices.Collect(framesOf(p.pcs[:p.n])) }
 
 func site(f runtime.Frame) string {
 	dir, file := path.Split(f.File)

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/goquintet/quintet/db/pool"
@@ -51,29 +52,71 @@ func TestPlace_NothingTakenIsNowhere(t *testing.T) {
 	expect(t, "beyond the stack", beyond.IsZero(), true)
 }
 
-// scanned takes the place of who called database/sql.
-type scanned struct {
-	pool  *pool.Pool
-	place pool.Place
+// byLibrary returns a function whose calls of take go through package sync. It is not
+// inlined, because the compiler names a closure after the function that it is inlined into.
+//
+//go:noinline
+func byLibrary(take func() pool.Place) func() pool.Place {
+	return once(sync.OnceValue[pool.Place], take)
 }
 
-func (s *scanned) Scan(any) error {
-	s.place = s.pool.Here(1)
-	return nil
+//go:noinline
+func once(of func(func() pool.Place) func() pool.Place, take func() pool.Place) func() pool.Place {
+	return of(take)
 }
 
 func TestPlace_FramesOfTheLibrariesAreSkipped(t *testing.T) {
-	bubble(t, &network{}, nil, func(t *testing.T, p *pool.Pool) {
-		l := acquire(t, p)
-		rows := rowsOf(t, l, "rows")
-		s := scanned{pool: p}
-		err, want := rows.Scan(&s), line(t)
-		if err != nil {
-			t.Error(err)
+	t.Parallel()
+	var p pool.Pool
+	take := byLibrary(p.Here)
+	here, want := take(), line(t)
+	expect(t, "the place", here.String(), want)
+	frames := here.Frames()
+	if len(frames) < 2 || path.Base(frames[0].Function) != "pool_test.TestPlace_FramesOfTheLibrariesAreSkipped" || frames[1].Function != "testing.tRunner" {
+		t.Errorf("the frames are %v", frames)
+	}
+}
+
+// The user's line may be farther away than is looked at first, behind libraries alone.
+func TestPlace_IsFoundFarAway(t *testing.T) {
+	t.Parallel()
+	var p pool.Pool
+	deep := byLibrary(p.Here)
+	for range 8 { // each is three calls of the library
+		deep = byLibrary(deep)
+	}
+	here, want := deep(), line(t)
+	expect(t, "the place", here.String(), want)
+}
+
+// called is inlined into its caller, and so is what calls the library in it.
+func called(take func() pool.Place) pool.Place { return take() }
+
+func TestPlace_InlinedFunctionsHaveTheirLines(t *testing.T) {
+	t.Parallel()
+	var p pool.Pool
+	here := called(byLibrary(p.Here))
+	want := line(t)
+	frames := here.Frames()
+	if len(frames) < 2 || path.Base(frames[0].Function) != "pool_test.called" {
+		t.Fatalf("the frames are %v", frames)
+	}
+	at := path.Join("pool", path.Base(frames[1].File)) + ":" + strconv.Itoa(frames[1].Line)
+	expect(t, "the caller's place", near(t, at, 1), want)
+}
+
+// What a goroutine was started with ends its calls.
+func TestPlace_EndsWithItsGoroutine(t *testing.T) {
+	t.Parallel()
+	var p pool.Pool
+	taken := make(chan pool.Place)
+	go func() { taken <- byLibrary(p.Here)() }()
+	here := <-taken
+	for _, f := range here.Frames() {
+		if f.Function == "testing.tRunner" {
+			t.Errorf("a goroutine of its own knows who started it: %v", here.Frames())
 		}
-		expect(t, "the place", s.place.String(), want)
-		giveBack(l)
-	})
+	}
 }
 
 // The calls that led to a place are known, and none of a place that was not taken.
@@ -92,5 +135,25 @@ func TestPlace_KnowsTheCalls(t *testing.T) {
 func TestPlace_CostsNoAllocation(t *testing.T) {
 	var place pool.Place
 	expect(t, "allocations", testing.AllocsPerRun(100, func() { place = pool.Here(0) }), 0)
+	var p pool.Pool
+	place = p.Here() // it learns whose lines these are
+	expect(t, "allocations of a statement's", testing.AllocsPerRun(100, func() { place = p.Here() }), 0)
+	_ = place
+}
+
+// A statement's place beside one that the runtime looks for.
+func BenchmarkPlace(b *testing.B) {
+	var place pool.Place
+	b.Run("statement", func(b *testing.B) {
+		var p pool.Pool
+		for b.Loop() {
+			place = p.Here()
+		}
+	})
+	b.Run("runtime", func(b *testing.B) {
+		for b.Loop() {
+			place = pool.Here(0)
+		}
+	})
 	_ = place
 }

@@ -353,13 +353,13 @@ func (p *Pool) cutAll(cause error) error {
 type session struct{ l *Lease }
 
 func (s session) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return s.l.conn.db.ExecContext(s.l.Statement(ctx, s.l.Here(1), nil), query, args...)
+	return s.l.conn.db.ExecContext(s.l.Statement(ctx, s.l.Here(), nil), query, args...)
 }
 
 func (s session) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return s.l.conn.db.QueryContext(s.l.Statement(ctx, s.l.Here(1), nil), query, args...)
+	return s.l.conn.db.QueryContext(s.l.Statement(ctx, s.l.Here(), nil), query, args...)
 }
 
 func (s session) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return s.l.conn.db.QueryRowContext(s.l.Statement(ctx, s.l.Here(1), nil), query, args...)
+	return s.l.conn.db.QueryRowContext(s.l.Statement(ctx, s.l.Here(), nil), query, args...)
 }

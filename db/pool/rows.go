@@ -59,7 +59,7 @@ func (r *rows) step(call func() error) error {
 		c.wire.give()
 		if released, ok := err.(*ReleasedError); ok { //nolint:errorlint // endOpen's, never wrapped
 			late := *released
-			return c.pool.late(st.Context, st.lease, c.pool.Here(2), &late)
+			return c.pool.late(st.Context, st.lease, c.pool.Here(), &late)
 		}
 		return err
 	}

@@ -107,7 +107,7 @@ func (h *handle) begin(ctx context.Context, query string) (*Statement, error) {
 	st := statementOf(ctx)
 	if st == nil || st.begun {
 		// From a transaction or a prepared statement, which pass the user's context.
-		st = &Statement{Context: ctx, lease: h.lease.Load(), place: c.pool.Here(2), via: h.via}
+		st = &Statement{Context: ctx, lease: h.lease.Load(), place: c.pool.Here(), via: h.via}
 	} else {
 		ctx = st.Context
 	}

@@ -41,7 +41,7 @@ func (t *tx) finish(ctx context.Context, query string, call func() error) error 
 	if cut {
 		l := t.h.lease.Load()
 		if err := c.releasedError(l); query == "COMMIT" {
-			return c.pool.late(ctx, l, c.pool.Here(2), err)
+			return c.pool.late(ctx, l, c.pool.Here(), err)
 		} else { // of a defer: it has nothing to lose
 			return err
 		}
