@@ -27,14 +27,16 @@ import (
 // rivals are the same answers from every stack: "1" from nowhere, "1" from the
 // database, and "1" from one of many rows.
 type rivals struct {
-	site  *app.Site
-	bun   *bun.DB
-	stock *bun.DB // in the exec mode that pgx has by itself
-	pool  *pgxpool.Pool
-	echo  *echo.Echo
-	like  *echo.Echo // echo with the middleware that does what a site does by default
-	plain *echo.Echo // echo over stock
-	mux   *http.ServeMux
+	site   *app.Site
+	bun    *bun.DB
+	stock  *bun.DB // in the exec mode that pgx has by itself
+	single *bun.DB // by the simple protocol
+	pool   *pgxpool.Pool
+	echo   *echo.Echo
+	like   *echo.Echo // echo with the middleware that does what a site does by default
+	plain  *echo.Echo // echo over stock
+	simple *echo.Echo // echo over single
+	mux    *http.ServeMux
 }
 
 const query = "SELECT 1 AS n"
@@ -64,7 +66,7 @@ func find(ctx context.Context, idb bun.IDB, id string) (string, error) {
 }
 
 func newRivals(ctx context.Context, srv *server.Server) (*rivals, error) {
-	r := &rivals{echo: echo.New(), like: echo.New(), plain: echo.New(), mux: http.NewServeMux()}
+	r := &rivals{echo: echo.New(), like: echo.New(), plain: echo.New(), simple: echo.New(), mux: http.NewServeMux()}
 	var err error
 	if r.site, err = newSite(srv); err != nil {
 		return nil, err
@@ -118,10 +120,14 @@ func (r *rivals) addBun(dsn string) error {
 	if r.stock, err = newBun(dsn, pgx.QueryExecModeCacheStatement); err != nil {
 		return err
 	}
+	if r.single, err = newBun(dsn, pgx.QueryExecModeSimpleProtocol); err != nil {
+		return err
+	}
 	r.like.Use(middleware.Recover(), middleware.RequestID(), middleware.Secure(), middleware.BodyLimit("2M"))
 	routes(r.echo, r.bun)
 	routes(r.like, r.bun)
 	routes(r.plain, r.stock)
+	routes(r.simple, r.single)
 	return nil
 }
 
@@ -206,13 +212,13 @@ func (r *rivals) matches() []match {
 func (r *rivals) databases() []stack {
 	return []stack{
 		{"quintet", r.site}, {"echo + bun", r.echo}, {"echo + bun + middleware", r.like},
-		{"echo + bun, pgx's exec mode", r.plain}, {"net/http + pgxpool", r.mux},
+		{"echo + bun, pgx's exec mode", r.plain}, {"echo + bun, simple protocol", r.simple}, {"net/http + pgxpool", r.mux},
 	}
 }
 
 func (r *rivals) close() {
 	r.pool.Close()
-	if err := errors.Join(r.bun.Close(), r.stock.Close(), r.site.Close()); err != nil {
+	if err := errors.Join(r.bun.Close(), r.stock.Close(), r.single.Close(), r.site.Close()); err != nil {
 		slog.Error("close", "err", err)
 	}
 }

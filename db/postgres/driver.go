@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgconn/ctxwatch"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -51,6 +52,8 @@ type session struct {
 	raw    atomic.Bool // a Raw has it
 	pooled bool
 	writes bool // it could write when it was opened
+	exec   bool // of all modes, see alone
+	simply simply
 
 	bye    sync.Once
 	byeErr error
@@ -64,7 +67,7 @@ func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	resolve(ctx, cfg, d.settings.ConnectTimeout)
 	w := newWire(dialer)
 	cfg.DialFunc = w.dial
-	s := &session{wire: w, pooled: d.pooled}
+	s := &session{wire: w, pooled: d.pooled, exec: cfg.DefaultQueryExecMode == pgx.QueryExecModeExec, simply: newSimply()}
 	cfg.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler { return newWatcher(&s.raw, pg) }
 	c, err := stdlib.GetConnector(*cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
 	if err != nil {

@@ -142,18 +142,25 @@ func tryExec(c driver.Conn, query string) error {
 // text is the first column of the first row.
 func text(tb testing.TB, c driver.Conn, query string) string {
 	tb.Helper()
-	rows, err := c.(driver.QueryerContext).QueryContext(context.Background(), query, nil)
+	value, err := first(c, query)
 	if err != nil {
 		tb.Fatalf("%s: %v", query, err)
 	}
+	return value
+}
+
+// first is the first value of the first row.
+func first(c driver.Conn, query string) (value string, err error) {
+	rows, err := c.(driver.QueryerContext).QueryContext(context.Background(), query, nil)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
 	values := make([]driver.Value, len(rows.Columns()))
 	if err := rows.Next(values); err != nil {
-		tb.Fatalf("%s: %v", query, err)
+		return "", err
 	}
-	if err := rows.Close(); err != nil {
-		tb.Fatalf("%s: %v", query, err)
-	}
-	return fmt.Sprint(values[0])
+	return fmt.Sprint(values[0]), nil
 }
 
 func backend(tb testing.TB, c driver.Conn) string {

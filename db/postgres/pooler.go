@@ -50,6 +50,9 @@ func (s *session) QueryContext(ctx context.Context, query string, args []driver.
 	if err := s.refuses(query); err != nil {
 		return nil, err
 	}
+	if len(args) == 0 && alone(query) && s.mayGoAlone() {
+		args = s.simply[:]
+	}
 	return s.stdConn.QueryContext(ctx, query, args)
 }
 

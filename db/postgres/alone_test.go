@@ -1,0 +1,158 @@
+package postgres_test
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// byOneMessage is a query that answers 0 by the simple protocol: its portal is one that
+// the server does not show, which that of exec is.
+const byOneMessage = "SELECT count(*) FROM pg_catalog.pg_cursors"
+
+func TestAlone_AQueryWithoutASemicolonTakesOneMessage(t *testing.T) {
+	t.Parallel()
+	c := connect(t, open(t, settings(t, running(t))))
+	for query, want := range map[string]string{
+		byOneMessage:                                                  "0",
+		"\n\t" + strings.ToLower(byOneMessage):                        "0",
+		"WITH n AS (" + byOneMessage + ") SELECT * FROM n":            "0",
+		byOneMessage + ";":                                            "1",
+		byOneMessage + " WHERE name <> 'a;b'":                         "1",
+		"/* as much */ " + byOneMessage:                               "1",
+		"(" + byOneMessage + ")":                                      "1",
+		byOneMessage + " WHERE name <> $$x$$":                         "1",
+		"SELECT '\xff', (" + byOneMessage + ")":                       "",
+		"VALUES ((" + byOneMessage + "))":                             "1",
+		"SELECT (" + byOneMessage + ") -- said ' and \" in a comment": "0",
+	} {
+		got, err := first(c, query)
+		if want == "" {
+			if err == nil {
+				t.Errorf("%q: no error", query)
+			}
+			continue
+		}
+		if err != nil || got != want {
+			t.Errorf("%q: got %q, %v, want %q", query, got, err, want)
+		}
+	}
+}
+
+// A query that was put together with a second one does not run: neither of them does.
+func TestAlone_ASecondStatementIsRefused(t *testing.T) {
+	t.Parallel()
+	c := connect(t, open(t, settings(t, running(t))))
+	exec(t, c, "CREATE TEMP TABLE kept (n int)")
+	exec(t, c, "INSERT INTO kept VALUES (1)")
+	for _, query := range []string{
+		"SELECT 1; DELETE FROM kept",
+		"SELECT 1 /* ' */; DELETE FROM kept",
+		"DELETE FROM kept RETURNING n; SELECT 1",
+		"SELECT 'it''s' ;\nDELETE FROM kept --",
+	} {
+		_, err := first(c, query)
+		if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "42601" {
+			t.Errorf("%q: got %v, want a syntax error", query, err)
+		}
+	}
+	if got := text(t, c, "SELECT n FROM kept"); got != "1" {
+		t.Errorf("the row reads %q", got)
+	}
+}
+
+// The settings of a session may be such that pgx has no use for the simple protocol.
+func TestAlone_NotWithOtherQuotesOrCharacters(t *testing.T) {
+	t.Parallel()
+	for _, setting := range []string{"standard_conforming_strings = off", "client_encoding = LATIN1"} {
+		c := connect(t, open(t, settings(t, running(t))))
+		exec(t, c, "SET "+setting)
+		if got := text(t, c, byOneMessage); got != "1" {
+			t.Errorf("%s: %s cursors are shown", setting, got)
+		}
+	}
+}
+
+// What comes by one message is what comes by five: values, columns and their types.
+func TestAlone_ValuesAreTheSame(t *testing.T) {
+	t.Parallel()
+	c := connect(t, open(t, settings(t, running(t))))
+	for _, value := range []string{
+		"NULL", "NULL::int", "true", "false", "1::smallint", "'-2147483648'::int", "9223372036854775807::bigint", "1.5::real", "'NaN'::float8",
+		"'-Infinity'::float8", "1e300::float8", "123456789012345678901234567890.123456789::numeric", "'NaN'::numeric", "''::text", "'é ☃ '' \"'::text",
+		"'abc'::varchar(5)", "'a'::char(3)", "'x'::\"char\"", "'n'::name", "'\\x00ff'::bytea", "'{\"a\": [1, null]}'::json", "'{\"a\": 1}'::jsonb",
+		"'<a/>'::xml", "'2026-02-28'::date", "'infinity'::date", "'0044-03-15 BC'::date", "'2026-02-28 12:34:56.789'::timestamp",
+		"'infinity'::timestamptz", "'2026-02-28 12:34:56.789+02'::timestamptz", "'12:34:56.7'::time", "'12:34:56+02'::timetz", "'1 mon 2 days 03:04:05'::interval",
+		"'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid", "'{1,NULL,3}'::int[]", "'{a,\"b c\"}'::text[]", "'10.0.0.1/8'::inet", "'08:00:2b:01:02:03'::macaddr",
+		"'(1,2)'::point", "'101'::varbit(5)", "'[1,5)'::int4range", "42::oid", "'pg_class'::regclass", "ROW(1, 'a')", "12.34::money", "'a b'::tsvector",
+	} {
+		one, five := answer(t, c, "SELECT "+value+" AS v"), answer(t, c, "SELECT "+value+" AS v /*;*/")
+		if !reflect.DeepEqual(one, five) && !strings.Contains(value, "NaN") {
+			t.Errorf("%s: by one message %#v, by five %#v", value, one, five)
+		}
+	}
+}
+
+func TestAlone_WritesSayWhatTheyWrote(t *testing.T) {
+	t.Parallel()
+	c := connect(t, open(t, settings(t, running(t))))
+	exec(t, c, "CREATE TEMP TABLE written (n int PRIMARY KEY)")
+	if got := text(t, c, "INSERT INTO written VALUES (7) RETURNING n"); got != "7" {
+		t.Errorf("inserted %q", got)
+	}
+	if got := answer(t, c, "UPDATE written SET n = 8"); len(got.columns) != 0 || len(got.values) != 0 {
+		t.Errorf("an UPDATE without RETURNING answers %v", got)
+	}
+	_, err := first(c, "INSERT INTO written VALUES (8)")
+	if refused, ok := errors.AsType[*pgconn.PgError](err); !ok || refused.Code != "23505" {
+		t.Errorf("got %v, want a duplicate key", err)
+	}
+	if got := text(t, c, "SELECT n FROM written"); got != "8" {
+		t.Errorf("the row reads %q", got)
+	}
+	if _, err := first(c, "SELECT 1 / (n - 8) FROM written"); err == nil {
+		t.Error("no error for a division by zero")
+	}
+	if got := text(t, c, "DELETE FROM written RETURNING n"); got != "8" {
+		t.Errorf("deleted %q", got)
+	}
+}
+
+// answered is all that a query says.
+type answered struct {
+	columns, types []string
+	values         []driver.Value
+}
+
+func answer(tb testing.TB, c driver.Conn, query string) (a answered) {
+	tb.Helper()
+	found, err := c.(driver.QueryerContext).QueryContext(context.Background(), query, nil)
+	if err != nil {
+		tb.Fatalf("%s: %v", query, err)
+	}
+	defer func() {
+		if err := found.Close(); err != nil {
+			tb.Errorf("%s: %v", query, err)
+		}
+	}()
+	a.columns = found.Columns()
+	for i := range a.columns {
+		a.types = append(a.types, found.(driver.RowsColumnTypeDatabaseTypeName).ColumnTypeDatabaseTypeName(i))
+	}
+	row := make([]driver.Value, len(a.columns))
+	for {
+		switch err := found.Next(row); {
+		case errors.Is(err, io.EOF):
+			return a
+		case err != nil:
+			tb.Fatalf("%s: %v", query, err)
+		}
+		a.values = append(a.values, row...)
+	}
+}
