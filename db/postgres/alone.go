@@ -1,40 +1,54 @@
 package postgres
 
 import (
+	"context"
 	"database/sql/driver"
 	"strings"
-	"unicode/utf8"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
-
-// A query that is alone goes to the server in one message, by the simple protocol, which
-// takes less than the five of exec do.
-
-// simply is how pgx is told so for one query.
-type simply [1]driver.NamedValue
-
-func newSimply() simply { return simply{{Value: pgx.QueryExecModeSimpleProtocol}} }
-
-// mayGoAlone reports whether the session's settings are those that pgx asks for with the
-// simple protocol.
-func (s *session) mayGoAlone() bool {
-	pg := s.pg()
-	return s.exec && pg.ParameterStatus("standard_conforming_strings") == "on" && pg.ParameterStatus("client_encoding") == "UTF8"
-}
 
 // alone reports whether a query is one statement for certain, and one that answers with
 // rows: without a semicolon, not even in a string, there is no second one, however the
-// text was put together. A dollar sign would be a parameter for pgx.
+// text was put together. COPY, above all, would wait for its data.
 func alone(query string) bool {
-	if strings.IndexByte(query, ';') >= 0 || strings.IndexByte(query, '$') >= 0 || !utf8.ValidString(query) {
+	if strings.IndexByte(query, ';') >= 0 {
 		return false
 	}
-	query = strings.TrimLeft(query, " \t\n\r")
-	word, _, _ := strings.Cut(query, " ")
+	word, _, _ := strings.Cut(strings.TrimLeft(query, " \t\n\r"), " ")
 	switch word {
 	case "SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "select", "with", "insert", "update", "delete":
 		return true
 	}
 	return false
+}
+
+// askAlone sends a query that is alone by the simple protocol: one message to the server
+// instead of the five of exec.
+func (s *session) askAlone(ctx context.Context, query string) (driver.Rows, error) {
+	pg := s.pg()
+	if pg.IsClosed() {
+		return nil, driver.ErrBadConn
+	}
+	results := pg.Exec(ctx, query)
+	if !results.NextResult() {
+		return nil, unsent(results.Close())
+	}
+	r := &rows{results: results, result: results.ResultReader(), types: s.Conn().TypeMap()}
+	r.fields = r.result.FieldDescriptions()
+	// A failure must show before anybody asks for the columns.
+	if r.first = r.result.NextRow(); !r.first {
+		if err := r.Close(); err != nil {
+			return nil, unsent(err)
+		}
+	}
+	return r, nil
+}
+
+// unsent is what database/sql calls an error that came before the query was sent.
+func unsent(err error) error {
+	if err != nil && pgconn.SafeToRetry(err) {
+		return driver.ErrBadConn
+	}
+	return err
 }

@@ -52,8 +52,7 @@ type session struct {
 	raw    atomic.Bool // a Raw has it
 	pooled bool
 	writes bool // it could write when it was opened
-	exec   bool // of all modes, see alone
-	simply simply
+	exec   bool // is its exec_mode
 
 	bye    sync.Once
 	byeErr error
@@ -67,7 +66,7 @@ func (d *sessions) Connect(ctx context.Context) (driver.Conn, error) {
 	resolve(ctx, cfg, d.settings.ConnectTimeout)
 	w := newWire(dialer)
 	cfg.DialFunc = w.dial
-	s := &session{wire: w, pooled: d.pooled, exec: cfg.DefaultQueryExecMode == pgx.QueryExecModeExec, simply: newSimply()}
+	s := &session{wire: w, pooled: d.pooled, exec: cfg.DefaultQueryExecMode == pgx.QueryExecModeExec}
 	cfg.BuildContextWatcherHandler = func(pg *pgconn.PgConn) ctxwatch.Handler { return newWatcher(&s.raw, pg) }
 	c, err := stdlib.GetConnector(*cfg, stdlib.OptionShouldPing(never)).Connect(ctx)
 	if err != nil {

@@ -50,8 +50,8 @@ func (s *session) QueryContext(ctx context.Context, query string, args []driver.
 	if err := s.refuses(query); err != nil {
 		return nil, err
 	}
-	if len(args) == 0 && alone(query) && s.mayGoAlone() {
-		args = s.simply[:]
+	if s.exec && len(args) == 0 && alone(query) {
+		return s.askAlone(ctx, query)
 	}
 	return s.stdConn.QueryContext(ctx, query, args)
 }
