@@ -92,7 +92,12 @@ func TestListen_HearsWhatCommitsOnOneConnectionWhileSomebodySubscribes(t *testin
 		}
 	}
 	await(t, "no dedicated connection for nobody", func() bool { return stats(conns).Dedicated == 0 })
-	expect(t, "the log", log.String(), "")
+	// A busy machine may let those idle who notify; whoever listens is expected to.
+	for line := range strings.Lines(log.String()) {
+		if !strings.Contains(line, "held idle") || !strings.Contains(line, "holder=test ") {
+			t.Errorf("the log says %s", line)
+		}
+	}
 }
 
 func TestListen_EveryNotificationReachesThousandsAndOneThatNeverReadsHarmsNobody(t *testing.T) {
