@@ -10,7 +10,7 @@ import (
 
 // opened is how much of its stack a scope remembers: who has opened it, and who has
 // called that, up to the server's loop.
-type opened [6]uintptr
+type opened [8]uintptr
 
 // waitOf is the scope that waits for what Run does with ctx; nil without, and when
 // ctx is one of context.WithoutCancel: then nobody waits.

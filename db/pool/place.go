@@ -39,22 +39,22 @@ func Here(skip int) (at Place) {
 func (p *Pool) Here() (at Place) {
 	var pcs [quick]uintptr
 	n := Callers(pcs[:])
-	if p == nil {
-		at.n = copy(at.pcs[:], pcs[:n])
-		return at
+	var known *places
+	if p != nil {
+		known = &p.places
 	}
-	if i := p.places.usersAmong(pcs[:n]); i >= 0 {
+	if i := known.usersAmong(pcs[:n]); i >= 0 {
 		at.n = copy(at.pcs[:], pcs[i:n])
 		return at
 	}
-	return p.places.farther()
+	return known.farther()
 }
 
 // Here is that of its pool.
 func (l *Lease) Here() Place { return l.conn.pool.Here() }
 
 // places knows of program counters that were seen before whether they are the user's. The
-// zero value knows none; it may be used concurrently.
+// zero value knows none, and nil never will; it may be used concurrently.
 type places struct {
 	known [512]atomic.Uint64 // each twice the counter, and 1 for the user's
 }
@@ -70,17 +70,27 @@ func (ps *places) usersAmong(pcs []uintptr) int {
 }
 
 func (ps *places) isUsers(pc uintptr) bool {
+	if ps == nil {
+		return isUsers(pc)
+	}
 	known := &ps.known[(pc^pc>>9)%uintptr(len(ps.known))]
 	if seen := known.Load(); seen>>1 == uint64(pc) {
 		return seen&1 == 1
 	}
+	if isUsers(pc) {
+		known.Store(uint64(pc)<<1 | 1)
+		return true
+	}
+	known.Store(uint64(pc) << 1)
+	return false
+}
+
+func isUsers(pc uintptr) bool {
 	for f := range framesOf([]uintptr{pc}) {
 		if !ours(f.Function) {
-			known.Store(uint64(pc)<<1 | 1)
 			return true
 		}
 	}
-	known.Store(uint64(pc) << 1)
 	return false
 }
 

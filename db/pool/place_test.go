@@ -77,6 +77,14 @@ func TestPlace_FramesOfTheLibrariesAreSkipped(t *testing.T) {
 	}
 }
 
+func TestPlace_NeedsNoPool(t *testing.T) {
+	t.Parallel()
+	var none *pool.Pool
+	take := byLibrary(none.Here)
+	here, want := take(), line(t)
+	expect(t, "the place", here.String(), want)
+}
+
 // The user's line may be farther away than is looked at first, behind libraries alone.
 func TestPlace_IsFoundFarAway(t *testing.T) {
 	t.Parallel()
