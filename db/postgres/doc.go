@@ -40,17 +40,17 @@
 //
 // bun writes arguments into the text of a statement, so hardly two texts are alike.
 // pgx's own default, cache_statement, prepares each of them first: in the benchmark
-// of this package it takes 1.4 to 1.9 times as long as exec, and leaves up to 512
+// of this package it takes 1.7 to 2 times as long as exec, and leaves up to 512
 // prepared statements behind on each connection. exec, the default here, sends
 // every statement once and keeps nothing, which also suits PgBouncer. What has no
 // arguments of its own and is one statement for certain (it begins with SELECT, WITH,
-// INSERT, UPDATE or DELETE, and has no semicolon and no dollar sign, not even in a
-// string) goes by the simple protocol, which takes 0.85 to 0.95 times as long: one
-// message to the server instead of five. simple_protocol does that with everything; the
-// price is that a query whose text was pasted together can carry a second statement, and
-// that the results of all but the first are dropped. An Exec without arguments may have
-// several statements in every mode. Choose another with OPTIONS exec_mode: exec,
-// simple_protocol, cache_describe, cache_statement, describe_exec.
+// INSERT, UPDATE or DELETE, and has no semicolon, not even in a string) goes by the
+// simple protocol: one message to the server instead of five, in 0.9 to 0.95 of the time.
+// simple_protocol does that with everything; the price is that a query whose text was
+// pasted together can carry a second statement, and that the results of all but the
+// first are dropped. An Exec without arguments may have several statements in every
+// mode. Choose another with OPTIONS exec_mode: exec, simple_protocol, cache_describe,
+// cache_statement, describe_exec.
 //
 // # What a session keeps
 //

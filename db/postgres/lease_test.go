@@ -34,7 +34,7 @@ func leases(tb testing.TB, s db.Settings, checks bool) *pool.Pool {
 
 // lease is one from its beginning to its end, of a scope that can be cancelled.
 func lease(ctx context.Context, tb testing.TB, p *pool.Pool, owner pool.Owner) {
-	l, err := p.Acquire(ctx, pool.Claim{Owner: owner, Place: pool.Here(0)})
+	l, err := p.Acquire(ctx, pool.Claim{Owner: owner, Place: p.Here()})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestLease_AllocatesLittle(t *testing.T) {
 // use is a lease with a statement, after which its connection has to be looked at.
 func use(ctx context.Context, tb testing.TB, p *pool.Pool, owner pool.Owner) {
 	tb.Helper()
-	l, err := p.Acquire(ctx, pool.Claim{Owner: owner, Place: pool.Here(0)})
+	l, err := p.Acquire(ctx, pool.Claim{Owner: owner, Place: p.Here()})
 	if err != nil {
 		tb.Fatal(err)
 	}
