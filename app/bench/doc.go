@@ -1,8 +1,8 @@
 // Command bench compares a Quintet site with the stacks that one would otherwise
 // write, side by side in one run: bare echo, echo with bun over database/sql, the
 // same with echo's middleware for what a site does by default (recover, request id,
-// security headers, body limit), the same in the exec mode that pgx has by itself, and
-// net/http with pgxpool. Each has the same driver and number of connections, all are
+// security headers, body limit), the bare one in the exec mode that pgx has by itself and
+// in the one that sends everything by the simple protocol, and net/http with pgxpool. Each has the same driver and number of connections, all are
 // kept; each is asked over loopback by the same number of clients. Rounds are
 // interleaved, and the order turns with each, so that a machine whose speed drifts
 // drifts for all.

@@ -120,9 +120,13 @@ func TestPlace_EndsWithItsGoroutine(t *testing.T) {
 	taken := make(chan pool.Place)
 	go func() { taken <- byLibrary(p.Here)() }()
 	here := <-taken
-	for _, f := range here.Frames() {
+	frames := here.Frames()
+	if len(frames) == 0 || !strings.Contains(frames[0].Function, "TestPlace_EndsWithItsGoroutine") {
+		t.Fatalf("the frames are %v", frames)
+	}
+	for _, f := range frames {
 		if f.Function == "testing.tRunner" {
-			t.Errorf("a goroutine of its own knows who started it: %v", here.Frames())
+			t.Errorf("a goroutine of its own knows who started it: %v", frames)
 		}
 	}
 }

@@ -83,7 +83,8 @@ func (r *rows) value(oid uint32, text []byte) (driver.Value, error) {
 		return bytes.Clone(text), nil
 	case pgtype.ByteaOID:
 		var v []byte
-		return v, r.scan(oid, text, &v)
+		err := r.scan(oid, text, &v)
+		return v, err
 	case pgtype.DateOID:
 		return scanValue[pgtype.Date](r, oid, text)
 	case pgtype.TimestampOID:
