@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/pressly/goose/v3"
 )
@@ -25,13 +26,23 @@ func (s step) failure(ctx context.Context, conn *pinned, err error) *Error {
 			e.Line = lines[conn.ran]
 		}
 	}
-	if cause := context.Cause(ctx); cause != nil {
-		e.Err = fmt.Errorf("%w: %w", cause, e.Err)
-		if !errors.Is(e.Err, ctx.Err()) {
-			e.Err = fmt.Errorf("%w: %w", ctx.Err(), e.Err)
+	e.Err = ended(ctx, e.Err)
+	return e
+}
+
+// ended makes an error the context's as well when that is over. Drivers have words
+// of their own for it: a connect whose deadline comes first says "i/o timeout".
+func ended(ctx context.Context, err error) error {
+	over, cause := ctx.Err(), context.Cause(ctx)
+	if deadline, ok := ctx.Deadline(); over == nil && ok && !time.Now().Before(deadline) {
+		over, cause = context.DeadlineExceeded, context.DeadlineExceeded // before the context's own timer
+	}
+	for _, each := range []error{cause, over} {
+		if err != nil && each != nil && !errors.Is(err, each) {
+			err = fmt.Errorf("%w: %w", each, err)
 		}
 	}
-	return e
+	return err
 }
 
 func (s step) hint(ctx context.Context, conn *pinned, err error) string {

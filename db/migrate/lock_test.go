@@ -3,8 +3,10 @@ package migrate_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -176,10 +178,51 @@ func TestUp_StopsWaitingWithItsContext(t *testing.T) {
 	e := onPostgres(t)
 	_, unlock := lockedElsewhere(t, e)
 	defer unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := newMigrator(t, e.open(t), e.dialect, polls()).Up(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
+	ended := make(chan error, 1)
+	m := newMigrator(t, e.open(t), e.dialect, polls())
+	go func() {
+		_, err := m.Up(ctx, nil)
+		ended <- err
+	}()
+	const waiting = `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND query = 'SELECT pg_try_advisory_lock($1)'`
+	for observer := e.open(t); query[int](t, observer, waiting) == 0; {
+		select {
+		case err := <-ended:
+			t.Fatalf("ended before its context: %v", err)
+		default:
+		}
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// late is a server whose connections are not made before the deadline, which the
+// network may see before the context does.
+type late struct{ driver.Connector }
+
+func (late) Connect(ctx context.Context) (driver.Conn, error) {
+	<-ctx.Done()
+	return nil, os.ErrDeadlineExceeded
+}
+
+func TestUp_SaysThatItsContextEndedWhereTheNetworkSaysTimeout(t *testing.T) {
+	t.Parallel()
+	db := sql.OpenDB(late{})
+	defer db.Close()
+	m := newWith(t, db, "postgres", migrate.Options{}, polls())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, up := m.Up(ctx, nil)
+	_, status := m.Status(ctx)
+	for _, err := range []error{up, status} {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 

@@ -27,7 +27,7 @@ func (m *Migrator) run(ctx context.Context, next plan, progress func(Event)) (Re
 	backwards := len(steps) > 0 && steps[0].backwards
 	err = m.started(ctx, steps, backwards)
 	if err == nil && len(steps) > 0 {
-		err = hold(ctx, m.db, func(s *session) error { return r.locked(ctx, s) })
+		err = ended(ctx, hold(ctx, m.db, func(s *session) error { return r.locked(ctx, s) }))
 	}
 	r.result.Duration = time.Since(start)
 	return r.result, also(err, m.finished(ctx, r.result, backwards, err))
@@ -45,9 +45,10 @@ func (m *Migrator) look(ctx context.Context, next plan) ([]step, error) {
 func (m *Migrator) applied(ctx context.Context) (records, error) {
 	h, err := findHistory(ctx, m.db, m.dialect)
 	if err != nil {
-		return nil, err
+		return nil, ended(ctx, err)
 	}
-	return h.applied(ctx, m.db)
+	applied, err := h.applied(ctx, m.db)
+	return applied, ended(ctx, err)
 }
 
 func (m *Migrator) started(ctx context.Context, steps []step, backwards bool) error {

@@ -114,7 +114,7 @@ func startSlow(t *testing.T, change func(*db.Settings)) *slowSite {
 	t.Helper()
 	settings := filled.Database(t, dbtest.Postgres)
 	settings.MaxConnections = maxConnections
-	settings.AcquireTimeout = 20 * time.Second // of a crowd on a small machine
+	settings.AcquireTimeout = 5 * time.Minute // of a crowd on a small and busy machine
 	change(&settings)
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
