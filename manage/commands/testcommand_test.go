@@ -14,7 +14,7 @@ import (
 	"github.com/goquintet/quintet/manage/commands"
 )
 
-// project is a module whose packages pass, fail, skip, panic, and do not build.
+// project is a module whose packages pass, fail, skip, panic, hang, and do not build.
 func project(t *testing.T) commands.Env {
 	t.Helper()
 	dir := t.TempDir()
@@ -54,6 +54,12 @@ func TestPath(t *testing.T) { t.Run("no/such/place", func(t *testing.T) {}) }
 import "testing"
 func TestFine(t *testing.T) {}
 func TestPanic(t *testing.T) { panic("the ballot box is open") }
+`,
+		"hangs/hangs_test.go": `package hangs
+import "testing"
+var begun = make(chan struct{})
+func TestHangs(t *testing.T) { t.Parallel(); close(begun); select {} }
+func TestFine(t *testing.T) { t.Parallel(); <-begun }
 `,
 		"broken/broken_test.go": "package broken\nfunc nothing() { undefined() }\n",
 		"exits/exits_test.go": `package exits
@@ -132,6 +138,20 @@ func TestTestShowsWhatBrokeAPackage(t *testing.T) {
 		"no voters\n",
 		"FAIL example.com/polls/exits",
 	} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("it does not say %q:\n%s%s", want, r.out, r.errors)
+		}
+	}
+}
+
+// The dump is said to be of the test that spoke last, which has passed.
+func TestTestShowsWhereATestHangs(t *testing.T) {
+	withoutPostgres(t)
+	r := run(t, project(t), "test", "./hangs", "--", "-timeout", "1s")
+	if r.status != 1 || !strings.HasSuffix(r.out, "\n1 passed, 1 failed, 0 skipped\n") {
+		t.Errorf("it ends with %d", r.status)
+	}
+	for _, want := range []string{"TestHangs has not come to its end\n", "panic: test timed out after 1s\n", "hangs_test.go:4 "} {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("it does not say %q:\n%s%s", want, r.out, r.errors)
 		}

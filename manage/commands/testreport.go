@@ -52,6 +52,7 @@ type oneTest struct {
 	ran      bool
 	output   strings.Builder
 	children bool // it is counted by its subtests
+	judged   bool // its own last line was read
 	failed   bool
 	done     bool
 }
@@ -135,8 +136,15 @@ func (r *report) testEvent(p *testedPackage, e event) {
 	test.ran = true
 	switch e.Action {
 	case "output":
-		if !isChatter(e.Output) {
+		switch {
+		case isChatter(e.Output):
+		case test.judged:
+			// What ends a whole process, a panic or a timeout, is said to be of the
+			// test that spoke last.
+			p.output.WriteString(e.Output)
+		default:
 			test.output.WriteString(e.Output)
+			test.judged = isJudgement(e.Output, e.Test)
 		}
 	case "pass":
 		test.done = true
@@ -309,6 +317,17 @@ func numbers(passed, failed, skipped int) string {
 func isChatter(line string) bool {
 	for _, prefix := range []string{"=== RUN", "=== PAUSE", "=== CONT", "=== NAME", "=== ATTR"} {
 		if strings.HasPrefix(line, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// isJudgement is the last line of a test.
+func isJudgement(line, test string) bool {
+	line = strings.TrimLeft(line, " ")
+	for _, mark := range []string{"--- PASS: ", "--- FAIL: ", "--- SKIP: "} {
+		if strings.HasPrefix(line, mark+test+" (") {
 			return true
 		}
 	}
