@@ -21,7 +21,7 @@ var state = map[string]struct{ leave, look, want string }{
 	"a search path":         {"SET search_path = pg_catalog", "SHOW search_path", `"$user", public`},
 	"a role":                {"SET ROLE pg_monitor", "SELECT current_user::text", "postgres"},
 	"a temporary table":     {"CREATE TEMP TABLE remains (id integer)", "SELECT count(*)::text FROM pg_class WHERE relname = 'remains'", "0"},
-	"an advisory lock":      {"SELECT pg_advisory_lock(7)", "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'", "0"},
+	"an advisory lock":      {"SELECT pg_advisory_lock(7)", "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "0"},
 	"a listener":            {"LISTEN channel", "SELECT count(*)::text FROM pg_listening_channels()", "0"},
 	"a cursor":              {"BEGIN; DECLARE remains CURSOR WITH HOLD FOR SELECT 1; COMMIT", "SELECT count(*)::text FROM pg_cursors WHERE name = 'remains'", "0"},
 	"a prepared statement":  {"PREPARE remains AS SELECT 1", "SELECT count(*)::text FROM pg_prepared_statements", "0"},

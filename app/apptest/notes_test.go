@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/app/apptest"
@@ -40,8 +41,10 @@ func notes() app.App {
 // on makes the site of the notes for an engine.
 func on(engine string, routes func(*app.Site)) func() (*app.Site, error) {
 	return func() (*app.Site, error) {
+		database := db.Settings{Engine: engine, Name: "nobodys"}
+		database.AcquireTimeout, database.ConnectTimeout = time.Minute, time.Minute // of a crowd on a busy machine
 		return app.New(
-			app.Settings{Databases: map[string]db.Settings{db.DefaultAlias: {Engine: engine, Name: "nobodys"}}},
+			app.Settings{Databases: map[string]db.Settings{db.DefaultAlias: database}},
 			app.Options{
 				Engines: []db.Engine{sqlite.Engine{}, postgres.Engine{}},
 				Apps:    []app.App{notes()},

@@ -79,7 +79,7 @@ func TestWrapped_AHundredTestsInParallel(t *testing.T) {
 
 func TestWrapped_AHundredTestsAtOnce(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWrapped_AHundredTestsInParallel$", "-test.parallel="+fmt.Sprint(hundred), "-test.v", "-test.timeout=2m")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWrapped_AHundredTestsInParallel$", "-test.parallel="+fmt.Sprint(hundred), "-test.v", "-test.timeout=10m")
 	output, err := cmd.CombinedOutput()
 	for _, engine := range []string{dbtest.SQLite, dbtest.Postgres} {
 		passed := bytes.Count(output, []byte("--- PASS: TestWrapped_AHundredTestsInParallel/"+engine+"/"))

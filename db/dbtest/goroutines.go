@@ -11,7 +11,7 @@ import (
 
 const (
 	goroutineLabel = "quintet-test"
-	goroutineLimit = 5 * time.Second
+	goroutineLimit = 10 * time.Second
 )
 
 // Goroutines fails the test when goroutines are left at its end that it has started:
@@ -27,13 +27,13 @@ func Goroutines(t testing.TB) {
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels(goroutineLabel, label)))
 	t.Cleanup(func() {
 		pprof.SetGoroutineLabels(context.Background()) // this one is not left
-		// One that has been told to end may need a moment for its last steps.
+		// One that has been told to end may need a moment for its last steps, and on a
+		// busy machine some seconds. Each look stops the whole process, so that a
+		// hundred tests must not look all the time.
 		deadline := time.Now().Add(goroutineLimit)
-		again := time.NewTicker(time.Millisecond)
-		defer again.Stop()
 		left := labelled(t, label)
-		for left != "" && time.Now().Before(deadline) {
-			<-again.C
+		for wait := time.Millisecond; left != "" && time.Now().Before(deadline); wait = min(2*wait, goroutineLimit/100) {
+			<-time.After(wait)
 			left = labelled(t, label)
 		}
 		if left != "" {
