@@ -78,6 +78,9 @@ func New(t testing.TB, newSite func() (*app.Site, error), options ...Option) *Si
 		s.Site, siteErr = newSite()
 		err = errors.Join(err, siteErr)
 	})
+	if err != nil && s.Site != nil {
+		err = errors.Join(err, s.Close())
+	}
 	switch {
 	case err != nil:
 		t.Fatalf("apptest: the site cannot be made: %v", err)
