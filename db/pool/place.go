@@ -54,10 +54,15 @@ func (p *Pool) Here() (at Place) {
 func (l *Lease) Here() Place { return l.conn.pool.Here() }
 
 // places knows of program counters that were seen before whether they are the user's. The
-// zero value knows none, and nil never will; it may be used concurrently.
+// zero value knows none, and nil never will; it may be used concurrently. Counters that
+// fall on one row are known beside each other: were there room for one, two lines on the
+// way of a statement could push each other out each time.
 type places struct {
-	known [512]atomic.Uint64 // each twice the counter, and 1 for the user's
+	known [64]row
 }
+
+// row is a line of the processor's cache: counters, twice each, and 1 for the user's.
+type row [8]atomic.Uint64
 
 // usersAmong returns the index of the first that is the user's, or -1.
 func (ps *places) usersAmong(pcs []uintptr) int {
@@ -73,15 +78,25 @@ func (ps *places) isUsers(pc uintptr) bool {
 	if ps == nil {
 		return isUsers(pc)
 	}
-	known := &ps.known[(pc^pc>>9)%uintptr(len(ps.known))]
-	if seen := known.Load(); seen>>1 == uint64(pc) {
-		return seen&1 == 1
+	const golden = 0x9e3779b97f4a7c15 // spreads neighbours (Knuth, multiplicative hashing)
+	hash := uint64(pc) * golden
+	known := &ps.known[hash>>58]
+	at := int(hash >> 55 & 7) // whose room it is in a row that is full
+	for i := range known {
+		seen := known[i].Load()
+		if seen>>1 == uint64(pc) {
+			return seen&1 == 1
+		}
+		if seen == 0 {
+			at = i
+			break
+		}
 	}
 	if isUsers(pc) {
-		known.Store(uint64(pc)<<1 | 1)
+		known[at].Store(uint64(pc)<<1 | 1)
 		return true
 	}
-	known.Store(uint64(pc) << 1)
+	known[at].Store(uint64(pc) << 1)
 	return false
 }
 

@@ -153,6 +153,21 @@ func TestPlace_CostsNoAllocation(t *testing.T) {
 	_ = place
 }
 
+// Eight lines on the way of a statement are known beside each other, wherever in the
+// program they are.
+func TestPlace_NoLineIsForgottenForAnother(t *testing.T) {
+	for far := uintptr(1); far < 1<<40; far <<= 1 {
+		var p pool.Pool
+		look := func() {
+			for i := range uintptr(8) {
+				p.IsUsers(4096 + i*far)
+			}
+		}
+		look()
+		expect(t, "allocations of eight that are "+strconv.Itoa(int(far))+" bytes apart", testing.AllocsPerRun(2, look), 0)
+	}
+}
+
 // A statement's place beside one that the runtime looks for.
 func BenchmarkPlace(b *testing.B) {
 	var place pool.Place
