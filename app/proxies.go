@@ -128,8 +128,8 @@ func (q *request) identify() {
 	}
 	if q.id == "" {
 		var digits [26]byte
-		id := strconv.AppendUint(digits[:0], rand.Uint64(), 36)
-		q.id = string(strconv.AppendUint(id, rand.Uint64(), 36))
+		id := strconv.AppendUint(digits[:0], rand.Uint64(), 32)
+		q.id = string(strconv.AppendUint(id, rand.Uint64(), 32))
 	}
 }
 
