@@ -2,10 +2,12 @@ package app_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -102,6 +104,19 @@ func play(t *testing.T, settings app.Settings, options app.Options, around ...fu
 	s.server = httptest.NewUnstartedServer(handler)
 	s.server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	t.Cleanup(s.server.Close)
+	return s
+}
+
+// narrow gives the server's connections small buffers, which a client that does not read
+// has soon had filled. To be called before over.
+func (s *stage) narrow(t *testing.T) *stage {
+	t.Helper()
+	s.server.Config.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if err := c.(*net.TCPConn).SetWriteBuffer(4 << 10); err != nil {
+			t.Error(err)
+		}
+		return ctx
+	}
 	return s
 }
 

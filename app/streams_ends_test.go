@@ -93,7 +93,7 @@ func endsInOrder(t *testing.T, database db.Settings, shape shape, end end) {
 		}
 		return response, query(r) // a connection to give back
 	}
-	s := play(t, settings, app.Options{Routes: func(s *app.Site) { s.GET("/", view); s.POST("/", view) }}).over("HTTP/1.1")
+	s := play(t, settings, app.Options{Routes: func(s *app.Site) { s.GET("/", view); s.POST("/", view) }}).narrow(t).over("HTTP/1.1")
 	end.act(t, s, shape.atOnce)
 	event := s.finished.Wait(1)[0]
 	s.server.Close()
@@ -318,7 +318,7 @@ func TestFiles_EndInOrder(t *testing.T) {
 						settings.StreamWriteTimeout = 200 * time.Millisecond
 						s := play(t, settings, app.Options{Routes: oneRoute(func(r *views.Request) (views.Response, error) {
 							return views.File{FS: folder, Name: "lines.txt", Header: http.Header{"Etag": {`"1"`}}}, query(r)
-						})}).over("HTTP/1.1")
+						})}).narrow(t).over("HTTP/1.1")
 						if c.act != nil {
 							c.act(t, s, false)
 						} else {

@@ -147,7 +147,7 @@ func TestDedicated_FailsWithAReason(t *testing.T) {
 	if _, ok := errors.AsType[*db.UnknownAliasError](err); !ok {
 		t.Errorf("of an unknown alias: %v", err)
 	}
-	away := db.Settings{Engine: "postgres", Name: "x", Host: "127.0.0.1", Port: 1, AcquireTimeout: 100 * time.Millisecond}
+	away := db.Settings{Engine: "postgres", Name: "x", Host: "127.0.0.1", Port: 1, AcquireTimeout: time.Second}
 	_, err = dbtest.Open(t, away).Dedicated(t.Context(), db.DefaultAlias, "worker")
 	expectError(t, "of a server that is away", err, db.ErrUnavailable)
 	expectText(t, "the error", err.Error(), "refused", "unreachable")

@@ -258,7 +258,7 @@ func TestListen_EndsWithTheConnections(t *testing.T) {
 
 func TestListen_ThatCannotStartSaysWhy(t *testing.T) {
 	t.Parallel()
-	away := db.Settings{Engine: "postgres", Name: "x", Host: "127.0.0.1", Port: 1, AcquireTimeout: 50 * time.Millisecond}
+	away := db.Settings{Engine: "postgres", Name: "x", Host: "127.0.0.1", Port: 1, AcquireTimeout: time.Second}
 	pooled := away
 	pooled.Pooler = db.PoolerPgBouncer
 	conns := dbtest.OpenAll(t, map[string]db.Settings{

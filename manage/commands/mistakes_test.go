@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goquintet/quintet/app"
 	"github.com/goquintet/quintet/db"
@@ -143,7 +144,7 @@ func TestDatabaseUnreachable(t *testing.T) {
 		env := polls(t, func(s *app.Settings, _ *app.Options) {
 			s.Databases[db.DefaultAlias] = db.Settings{
 				Engine: "postgres", Name: "polls", User: "polls", Host: "127.0.0.1", Port: port,
-				AcquireTimeout: 1e8, ConnectTimeout: 1e8,
+				AcquireTimeout: time.Second, ConnectTimeout: time.Second,
 			}
 		})
 		r := run(t, env, strings.Fields(args)...)
