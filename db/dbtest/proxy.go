@@ -60,6 +60,9 @@ func NewProxy(t testing.TB, settings db.Settings) (*Proxy, db.Settings) {
 	return p, settings
 }
 
+// portLimit is how long a proxy waits for its own port.
+const portLimit = 20 * time.Second
+
 // Accept takes connections and leads them to the server, after [Proxy.Refuse] or
 // [Proxy.Deaf].
 func (p *Proxy) Accept(t testing.TB) {
@@ -82,7 +85,12 @@ func (p *Proxy) listen(t testing.TB, deaf bool) {
 	if p.listener != nil {
 		return
 	}
+	// While it refuses, the port may become that of somebody's outgoing connection.
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", p.address)
+	for deadline := time.Now().Add(portLimit); err != nil && time.Now().Before(deadline); {
+		<-time.After(10 * time.Millisecond)
+		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", p.address)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,6 +164,19 @@ func TestProxy_ADeafOneTakesConnectionsAndIsSilent(t *testing.T) {
 	call(t, s).hearsNothing()
 }
 
+func TestProxy_WaitsForItsPort(t *testing.T) {
+	t.Parallel()
+	proxy, s := dbtest.NewProxy(t, echo(t, "one "))
+	proxy.Refuse()
+	other, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { _ = other.Close() }) // whoever has it meanwhile
+	proxy.Accept(t)
+	call(t, s).hears("one ")
+}
+
 func TestProxy_EndsConnectionsWithRSTOrFIN(t *testing.T) {
 	t.Parallel()
 	proxy, s := dbtest.NewProxy(t, echo(t, "one "))
