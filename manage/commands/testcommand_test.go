@@ -61,6 +61,14 @@ var begun = make(chan struct{})
 func TestHangs(t *testing.T) { t.Parallel(); close(begun); select {} }
 func TestFine(t *testing.T) { t.Parallel(); <-begun }
 `,
+		"twice/twice_test.go": `package twice
+import "testing"
+var runs int
+func TestOften(t *testing.T) {
+	if runs++; runs > 1 { t.Fatal("the second time") }
+	t.Log("the first time")
+}
+`,
 		"broken/broken_test.go": "package broken\nfunc nothing() { undefined() }\n",
 		"exits/exits_test.go": `package exits
 import ("os"; "testing")
@@ -155,6 +163,17 @@ func TestTestShowsWhereATestHangs(t *testing.T) {
 		if !strings.Contains(r.out, want) {
 			t.Errorf("it does not say %q:\n%s%s", want, r.out, r.errors)
 		}
+	}
+}
+
+func TestTestShowsTheRunThatFailed(t *testing.T) {
+	withoutPostgres(t)
+	r := run(t, project(t), "test", "./twice", "--", "-count=2")
+	if r.status != 1 || !strings.HasSuffix(r.out, "\n1 passed, 1 failed, 0 skipped\n") {
+		t.Errorf("it ends with %d:\n%s", r.status, r.out)
+	}
+	if strings.Count(r.out, "the second time") != 1 || strings.Contains(r.out, "the first time") || strings.Count(r.out, "--- FAIL: TestOften") != 1 {
+		t.Errorf("it does not show the second run alone:\n%s", r.out)
 	}
 }
 

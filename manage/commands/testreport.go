@@ -135,6 +135,9 @@ func (r *report) testEvent(p *testedPackage, e event) {
 	test := p.test(e.Test)
 	test.ran = true
 	switch e.Action {
+	case "run": // with -count once more
+		test.judged, test.done = false, false
+		test.output.Reset()
 	case "output":
 		switch {
 		case isChatter(e.Output):
