@@ -2,9 +2,11 @@ package dbtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -60,7 +62,8 @@ func NewProxy(t testing.TB, settings db.Settings) (*Proxy, db.Settings) {
 	return p, settings
 }
 
-// portLimit is how long a proxy waits for its own port.
+// portLimit is how long a proxy waits for its own port, which may be that of somebody's
+// outgoing connection after it has refused.
 const portLimit = 20 * time.Second
 
 // Accept takes connections and leads them to the server, after [Proxy.Refuse] or
@@ -85,14 +88,13 @@ func (p *Proxy) listen(t testing.TB, deaf bool) {
 	if p.listener != nil {
 		return
 	}
-	// While it refuses, the port may become that of somebody's outgoing connection.
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", p.address)
-	for deadline := time.Now().Add(portLimit); err != nil && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(portLimit); errors.Is(err, syscall.EADDRINUSE) && time.Now().Before(deadline); {
 		<-time.After(10 * time.Millisecond)
 		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", p.address)
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("dbtest: the proxy cannot take connections: %v", err)
 	}
 	p.listener, p.address = l, l.Addr().String()
 	p.group.Go(func() { p.serve(l) })
